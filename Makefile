@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-peers bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs release clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-peers bench-aws bench-panel bench-memo bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs release clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -26,6 +26,7 @@ help:
 	@echo "make aws-bed         run AWS on loopback, and print the environment in which Executor.aws() runs there"
 	@echo "make bench-aws       measure requests, latency and CPU time of the AWS backend, on the test bed"
 	@echo "make bench-panel     measure the cost of the job panel in a notebook"
+	@echo "make bench-memo      measure cache=True beside joblib.Memory: what runs again after five edits"
 	@echo "make bench-fractals  measure the fractal kernels, how evenly a poster's work is divided, and a deep frame"
 	@echo "make bench-landsat   measure NDVI of a whole scene beside rio-tiler, odc-stac and stackstac, and requests over S3"
 	@echo "make kernel          compile the fractals' kernel for each kind of processor"
@@ -83,6 +84,9 @@ bench-aws: $(VENV)/done
 
 bench-panel: $(VENV)/done
 	$(BIN)/python -m benchmarks.panel $(ARGS)
+
+bench-memo: $(VENV)/done
+	$(BIN)/python -m benchmarks.memo $(ARGS)
 
 bench-fractals: $(VENV)/done
 	$(BIN)/python -m benchmarks.fractals $(ARGS)

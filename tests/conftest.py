@@ -52,6 +52,7 @@ def _no_user_settings(monkeypatch, tmp_path_factory):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WRENLITE_CONFIG", "")
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path_factory.getbasetemp() / "journal"))
+    monkeypatch.setenv("WRENLITE_CACHE", str(tmp_path_factory.getbasetemp() / "kept"))
 
 
 _servers: set[int] = set()

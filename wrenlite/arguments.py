@@ -31,7 +31,9 @@ from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import check_switch, is_iterable, is_whole_number, shown, written
 
-_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "modules", "keep", "progress", "logging"})
+_SUBMIT_OPTIONS = frozenset(
+    {"retries", "timeout", "env", "seed", "modules", "keep", "cache", "progress", "logging"}
+)
 """Options of ``map`` that ``submit`` takes."""
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
@@ -52,6 +54,7 @@ class MapOptions(NamedTuple):
     modules: Iterable[str | types.ModuleType] = ()
     keep: bool = False
     detach: bool = False
+    cache: bool = False
 
     def module_names(self, backend: Backend) -> set[str]:
         """Return the names of the modules that are to be sent, with all modules of the packages among them.
@@ -88,8 +91,12 @@ class MapOptions(NamedTuple):
         check_logging(self.logging)
         check_switch("keep", self.keep)
         check_switch("detach", self.detach)
+        check_switch("cache", self.cache)
         if self.detach:
             check_detachable(backend)
+            if self.cache:
+                text = "its values do not come through this program. Attach to it, or map without detach"
+                raise ConfigError(f"detach=True: a detached job has no kept values (cache=True): {text}")
             if self.logging:
                 raise ConfigError("logging=True: no logger of this program gets what detached jobs log")
             if self.keep:

@@ -11,7 +11,7 @@ import click
 from wrenlite import Executor, __version__
 from wrenlite.deploy import publishing_commands, wizard
 from wrenlite.deploy.commands import COMMANDS
-from wrenlite.display import job_commands
+from wrenlite.display import cache_commands, job_commands
 from wrenlite.display.console import PlainGroup, errors_in_one_line, json_option, print_report
 from wrenlite.gallery import commands
 from wrenlite.serving.commands import serve
@@ -68,5 +68,5 @@ def _version(package: str) -> str | None:
 main.add_command(commands.demo)
 main.add_command(serve)
 main.add_command(wizard.main, "setup")
-for command in (*job_commands.COMMANDS, *COMMANDS, *publishing_commands.COMMANDS):
+for command in (*job_commands.COMMANDS, cache_commands.cache, *COMMANDS, *publishing_commands.COMMANDS):
     main.add_command(command)

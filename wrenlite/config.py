@@ -62,6 +62,13 @@ class Config:
 
     journal: str | None = None
     """Folder of the journal of jobs; ``off``: no journal; None: the user's state folder."""
+    cache: str | None = None
+    """Folder of the values that ``map`` with ``cache=True`` keeps; None: in the user's cache folder."""
+    cache_bytes: int | None = None
+    """Bytes of kept values on this machine, also written as ``5GB``; None: 10 GB. Those that nobody has used
+    for the longest time are deleted first."""
+    cache_days: float | None = None
+    """Days after which a kept value is deleted that nobody has used; None: 90."""
     loglevel: str | None = None
     """Log to stderr from this level on: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``; None: do not log."""
 
@@ -271,10 +278,14 @@ def _endpoint(value: Any) -> str:
     return text
 
 
-def _dollars(value: Any) -> float:
+def _above_zero(value: Any) -> float:
     if isinstance(value, bool) or not float(value) > 0:
         raise ValueError
     return float(value)
+
+
+def _days(value: Any) -> float:
+    return _above_zero(value.strip().removesuffix("d") if isinstance(value, str) else value)
 
 
 def is_bucket_name(text: str) -> bool:
@@ -321,9 +332,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "function": _function,
     "endpoint_url": _endpoint,
     "max_concurrency": _whole_number,
-    "budget": _dollars,
+    "budget": _above_zero,
     "progress": _progress,
     "journal": _text,
+    "cache": _text,
+    "cache_bytes": parse_size,
+    "cache_days": _days,
     "loglevel": _loglevel,
 }
 _VALID_VALUES = {
@@ -342,5 +356,8 @@ _VALID_VALUES = {
     "budget": "a number of dollars above 0",
     "progress": "auto, true or false",
     "journal": "a folder, or off",
+    "cache": "a folder",
+    "cache_bytes": "a number of bytes, or a size such as 512MB or 5GB",
+    "cache_days": "a number of days above 0, such as 30 or 30d",
     "loglevel": "DEBUG, INFO, WARNING or ERROR",
 }

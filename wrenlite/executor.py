@@ -24,7 +24,7 @@ from wrenlite.retry import Retry
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
-from wrenlite.submission import Warmed
+from wrenlite.warming import Warmed, warm
 from wrenlite.wrong_calls import explain_wrong_calls
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Executor(Lifetime, ByReference):
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
         detach: bool = False,
+        cache: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -132,13 +133,13 @@ class Executor(Lifetime, ByReference):
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
         detach: bool = False,
+        cache: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
-        In an item or an argument, a future or a job of this executor stands for its values. The task runs
-        once they are there, or fails with DependencyFailed if one of their tasks fails.
+        A future or a job of this executor in an item or an argument stands for its values: the task waits.
 
         Args:
             fn: any callable. It is pickled now, with what it closes over.
@@ -155,6 +156,7 @@ class Executor(Lifetime, ByReference):
             modules: local modules that only pickled bytes or computed names mention. Others are found.
             keep: leave large values in the store, for further maps: see ``Job.refs``.
             detach: the job goes on when this program ends: see ``Job.detach`` and ``wrenlite.attach``.
+            cache: keep values, and run only what is new or was changed, also in other programs.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
@@ -162,9 +164,8 @@ class Executor(Lifetime, ByReference):
             NotPicklable: something cannot be pickled. LocalExtension: a compiled module is not installed.
             ConfigError: an argument cannot be used. ExecutorClosed: the executor was shut down.
         """
-        options = MapOptions(
-            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep, detach
-        )
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
+        options = options._replace(keep=keep, detach=detach, cache=cache)
         return self._submission.run_or_read(fn, Style.ITEM, data, options, buffersize)
 
     @overload
@@ -184,6 +185,7 @@ class Executor(Lifetime, ByReference):
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
         detach: bool = False,
+        cache: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -222,6 +224,7 @@ class Executor(Lifetime, ByReference):
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
         detach: bool = False,
+        cache: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
@@ -229,9 +232,8 @@ class Executor(Lifetime, ByReference):
 
         The parts of an item that is a dict are passed by name: ``fn(*args, **item, **kwargs)``.
         """
-        options = MapOptions(
-            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep, detach
-        )
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
+        options = options._replace(keep=keep, detach=detach, cache=cache)
         return self._submission.run_or_read(fn, Style.STAR, data, options, buffersize)
 
     @explain_wrong_calls
@@ -250,19 +252,18 @@ class Executor(Lifetime, ByReference):
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
         detach: bool = False,
+        cache: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        Values of more than 16 KB go from worker to worker through the store, one object each.
-
         Args:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
             reduce_fn: takes a sequence of the values in input order, which may be more than fit into memory:
-                it keeps none, and fetches and unpickles a value each time that it is asked for. Where
-                ``reduce_fn`` returns the sequence, the result is a list of the values.
+                it fetches and unpickles a value each time that it is asked for; those of more than 16 KB come
+                from the store. Where ``reduce_fn`` returns the sequence, the result is a list of the values.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.
@@ -272,6 +273,7 @@ class Executor(Lifetime, ByReference):
             seed: as for ``map``; ``map_fn`` gets the generators.
             modules: as for ``map``.
             detach: as for ``map``.
+            cache: as for ``map``: the values of ``map_fn``. The reduction runs each time.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
@@ -283,7 +285,7 @@ class Executor(Lifetime, ByReference):
             WrenliteError: as for ``map``.
         """
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
-        function, options = MapThenReduce(map_fn, reduce_fn), options._replace(detach=detach)
+        function, options = MapThenReduce(map_fn, reduce_fn), options._replace(detach=detach, cache=cache)
         return self._submission.run(function, Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
@@ -403,6 +405,10 @@ class Executor(Lifetime, ByReference):
     ) -> Future[T]: ...
     @overload
     def submit(  # type: ignore[overload-cannot-match]  # the option matches
+        self, fn: Callable[..., T], /, *args: Any, cache: bool, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, progress: Progress | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
@@ -413,11 +419,13 @@ class Executor(Lifetime, ByReference):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once.
 
-        It takes the options ``retries``, ``timeout``, ``env``, ``seed``, ``modules``, ``keep``, ``progress``
-        and ``logging`` of ``map`` too. An argument of such a name that ``fn`` takes is passed to ``fn``.
+        It takes the options ``retries``, ``timeout``, ``env``, ``seed``, ``modules``, ``keep``, ``cache``,
+        ``progress`` and ``logging`` of ``map`` too. An argument of such a name that ``fn`` takes is passed to
+        ``fn``.
 
         Calls of the same function that are submitted while others of it wait or run are tasks of one job,
-        with one panel and one cost, and travel together. ``stream`` opens such a job explicitly.
+        with one panel and one cost, and travel together. ``stream`` opens such a job explicitly. A call with
+        ``cache=True`` is a job of its own.
 
         Raises:
             WrenliteError: as for ``map``.
@@ -459,7 +467,7 @@ class Executor(Lifetime, ByReference):
         Raises:
             ConfigError: so many tasks cannot run at once here.
         """
-        return self._submission.warm(n)
+        return warm(self._submission, n)
 
     def publish(
         self,

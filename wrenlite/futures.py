@@ -212,6 +212,8 @@ class Snapshot(NamedTuple):
     """Why nothing is sent at the moment; empty where requests are sent."""
     peak_bytes: int = 0
     """The most memory that a worker held while it ran tasks of the job; 0: unknown."""
+    cached: int = 0
+    """Those that are done without a run: an earlier job has left their values (``cache=True``)."""
 
     @property
     def finished(self) -> int:

@@ -71,6 +71,7 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
     backend: str
     """Name of what it runs on."""
     _table_type: ClassVar[type[TaskTable]] = TaskTable
+    _remembered: Any = None  # with cache=True, what earlier jobs have left
     _before: Job[T_co] | None = None  # the job whose values this one began with: they may be in the store
 
     def __init__(
@@ -184,8 +185,11 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
 
     def __repr__(self) -> str:
         now = self.snapshot()
+        cached = f", {now.cached} cached" if now.cached else ""
         cancelled = f", {now.cancelled} cancelled" if now.cancelled else ""
-        return f"<Job {self.id}: {now.finished} of {now.total} finished, {now.failed} failed{cancelled}>"
+        return (
+            f"<Job {self.id}: {now.finished} of {now.total} finished{cached}, {now.failed} failed{cancelled}>"
+        )
 
     def _repr_html_(self) -> str:
         from wrenlite.display.reprs import job_html  # upwards, see pyproject.toml

@@ -29,6 +29,11 @@ class JobFigures:
     """Name of what it runs on."""
     _tasks: TaskTable
 
+    @property
+    def cached(self) -> int:
+        """How many tasks have the value of an earlier job, and so did not run: see ``cache`` of ``map``."""
+        return self._tasks.cached
+
     def stats(self) -> list[TaskStats]:
         """Return when and where each task ran. A ``map`` with ``buffersize=`` forgets tasks after a while."""
         return [self._tasks.stats(index) for index in range(self._tasks.forgotten, self._tasks.total)]

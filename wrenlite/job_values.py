@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, InvalidStateError
 from functools import partial
 from typing import Any, Generic, cast
@@ -55,6 +55,8 @@ class JobValues(Generic[T_co]):
         self._tasks = tasks
         # No method of this object: values are freed with the job, and not only when Python looks for circles.
         on_get = partial(_charge_get, tasks, control)
+        self.store = backend.store
+        """Holds the values that did not fit into a reply."""
         self._stored = StoredValues(backend.store, tasks.outcomes, name, on_get)
         self.class_table = class_table
         """The classes and functions that values refer to by number."""
@@ -66,6 +68,7 @@ class JobValues(Generic[T_co]):
         self._failed_sources: dict[int, Future[Any]] = {}
         self._wanted: set[int] = set()
         self._definitions: tuple[object, ...] = ()
+        self._tables: Mapping[int, Sequence[object]] = {}  # of values that an earlier job has left
         self.keeps_all = False
         """Whether all values stay pickled, or in the store, because other tasks may take them."""
 
@@ -187,13 +190,30 @@ class JobValues(Generic[T_co]):
         """Return the outcome of a task as its worker has sent it: with its value, even if that was read."""
         outcome = self._tasks.outcomes[index]
         assert outcome is not None
-        if outcome.ok and outcome.packed is NOTHING and index in self._values:
+        if outcome.ok and (index in self._tables or index in self._stored.readers):
+            self.get(index)  # no worker could read it
+            outcome = self._tasks.outcomes[index] or outcome
+        if outcome.ok and (outcome.packed is NOTHING or index in self._tables) and index in self._values:
             packer = Packer(ClassTable(self.class_table, grows=False), snapshot=False)
             return outcome._replace(packed=packer.pack(self._values[index]))
         return outcome
 
+    def begin_with_values(
+        self,
+        tables: Mapping[int, Sequence[object]],
+        readers: Mapping[int, Callable[[Callable[[], object]], Packed | Plain]],
+    ) -> None:
+        """Learn how values are read that an earlier job has left.
+
+        Args:
+            tables: the class tables of those that refer to another one than that of this job, by task.
+            readers: see ``StoredValues.readers``.
+        """
+        self._tables, self._stored.readers = tables, readers
+
     def begin_with(self, before: JobValues[T_co]) -> None:
         """Take over the values of another job that were read, and the places of those that were fetched."""
+        self._tables, self._stored.readers = before._tables, before._stored.readers
         self._values.update(before._values)
         self._stored.places.update(before._stored.places)
 
@@ -271,7 +291,8 @@ class JobValues(Generic[T_co]):
             return itself, (self.get(index),)  # as it is now: it was unpickled here
         references.on_source(job)
         references.sources.append(Source(future, packed))
-        definitions = None if references.job is job else self.definitions()
+        own = references.job is job and index not in self._tables
+        definitions = None if own else self.definitions(index)
         return value_at, (len(references.sources) - 1, definitions, self._name(index))
 
     def refs(self, holder: object) -> list[Ref]:
@@ -280,8 +301,8 @@ class JobValues(Generic[T_co]):
         Args:
             holder: what the refs keep alive, so that the values stay.
         """
-        values = map(self.packed, range(self._tasks.total))
-        return [Ref(value, self.definitions(), holder) for value in values if value is not None]
+        values = enumerate(map(self.packed, range(self._tasks.total)))
+        return [Ref(value, self.definitions(task), holder) for task, value in values if value is not None]
 
     def referred_to(self, index: int) -> Packed | Stored | Plain | None:
         """Keep a value as it came from its worker, because another task takes it, and return it.
@@ -297,12 +318,16 @@ class JobValues(Generic[T_co]):
         outcome = self._tasks.outcome(index)
         if outcome is None or not outcome.ok:
             return None
+        if isinstance(outcome.packed, Stored) and index in self._stored.readers:
+            return self._stored.get(index, None)
         return self._stored.places.get(index) or (None if outcome.packed is NOTHING else outcome.packed)
 
-    def definitions(self) -> tuple[object, ...]:
-        """Return the classes and functions that values refer to by number: the same tuple while there are no
-        further ones.
+    def definitions(self, index: int) -> tuple[object, ...]:
+        """Return the classes and functions that a value refers to by number: the same tuple while there are
+        no further ones.
         """
+        if index in self._tables:
+            return tuple(self._tables[index])
         if len(self._definitions) != len(self.class_table):
             self._definitions = tuple(self.class_table)
         return self._definitions
@@ -345,7 +370,7 @@ class JobValues(Generic[T_co]):
                     self._values.setdefault(index, packed)
                     continue
                 try:
-                    value = pickle.loads(packed.data, buffers=packed.buffers)
+                    value = self._loads(index, packed)
                 except BaseException as error:  # of the value's own code
                     raise_if_interrupting(error)
                     what = f"cannot be unpickled here: {error_text(error)}"
@@ -356,6 +381,13 @@ class JobValues(Generic[T_co]):
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
                 self._drop_pickle(index)
+
+    def _loads(self, index: int, packed: Packed) -> Any:
+        table = self._tables.get(index)
+        if table is None:
+            return pickle.loads(packed.data, buffers=packed.buffers)
+        with unpickling_with(table):
+            return pickle.loads(packed.data, buffers=packed.buffers)
 
     def _note_versions(self, error: BaseException) -> None:
         """Add the packages whose versions differ to an error that such a difference may explain."""
@@ -372,7 +404,7 @@ class JobValues(Generic[T_co]):
         if outcome is None:
             return
         if isinstance(outcome.packed, Stored):
-            self._stored.places[index] = outcome.packed
+            self._stored.note_place(index, outcome.packed)
         elif index not in self._stored.places and (self.keeps_all or index in self._wanted):
             return
         self._tasks.outcomes[index] = outcome.without_value()

@@ -8,13 +8,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.arguments import MapOptions, check_submitted
 from wrenlite.backends.base import Backend
 from wrenlite.errors import JobClosed
 from wrenlite.futures import Future, T_co
 from wrenlite.job import Job
+from wrenlite.memo.hits import NO_HITS, Hits
 from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher
@@ -27,6 +28,9 @@ from wrenlite.serialize.pickling import Call, PickledCall, is_plain, pack_items
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.uploads import JobCode
 
+if TYPE_CHECKING:
+    from wrenlite.memo.remembered import Remembered
+
 
 class Prepared(NamedTuple):
     """What a call of ``map`` or the like has checked, pickled and stored."""
@@ -37,6 +41,12 @@ class Prepared(NamedTuple):
     options: JobOptions
     pickled: PickledCall | None
     """The pickled function."""
+    modules: bytes | None = None
+    """A zip of the user's local modules."""
+    remembered: Remembered | None = None
+    """What earlier jobs have left; None: that was not asked for, or is not known."""
+    hits: Hits = NO_HITS
+    """The values that they have left."""
 
 
 @public

@@ -320,11 +320,18 @@ class TaskStats(NamedTuple):
     moved_to: str | None = None
     """The backend that it ran on last, where it has moved to the executor of ``Retry(then=…)``."""
 
+    @property
+    def cached(self) -> bool:
+        """Whether it did not run, since an earlier job has left its value."""
+        return self.state == "done" and not self.attempts
+
     def __repr__(self) -> str:
         facts = [f"task {self.task}: {self.state}"]
         if self.seconds is not None:
             facts.append(f"ran for {timed(self.seconds)}")
-        if self.started is None and self.finished is None:
+        if self.cached:
+            facts.append("its value was kept by an earlier job")
+        elif self.started is None and self.finished is None:
             facts.append("has not run yet")
         facts += [f"on worker {self.worker}"] if self.worker is not None else []
         facts += [f"of {self.moved_to}"] if self.moved_to else []

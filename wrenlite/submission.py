@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wrenlite import arguments, estimate, needed_packages
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, Progress
-from wrenlite.cost import Cost
 from wrenlite.data_objects.parts import DataObject
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.estimate import Estimate
 from wrenlite.futures import Future, undrawn
 from wrenlite.job import Job
+from wrenlite.kept_values import KeptValues, RunAgain
 from wrenlite.lazy_map import LazyValues, Reader, read_first
 from wrenlite.map_reduce import MapThenReduce
+from wrenlite.memo.hits import NO_HITS
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
 from wrenlite.protocol import Packed, Plain, Style
@@ -46,9 +47,8 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
-from wrenlite.texts import counted, is_terminal
+from wrenlite.texts import is_terminal
 from wrenlite.then import Then, check_items, check_then
-from wrenlite.wrong_calls import is_whole_number
 
 if TYPE_CHECKING:
     from wrenlite.durable.journal import JournalInvoker
@@ -59,28 +59,9 @@ T = TypeVar("T")
 
 _NAME_BYTES = 60
 """The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
-_HOLD_REMOTE_S, _HOLD_HERE_S = 1.5, 0.2
-"""Seconds for which ``warm`` keeps a worker busy, on Lambda and here: most starts take less."""
-_SENT_PER_S = 400.0
-"""Requests that a client sends per second, at least."""
 SHUT_DOWN = "this executor was shut down; make a new one"
 
 _log = logging.getLogger("wrenlite")
-
-
-class Warmed(NamedTuple):
-    """What ``Executor.warm`` has done."""
-
-    workers: int
-    """Workers that run now: those that were started, and those that ran before."""
-    started: int
-    """Those that were started."""
-    cost: Cost
-    """What that has cost."""
-
-    def __str__(self) -> str:
-        text = f"{counted(self.workers, 'worker')} ready, {self.started:,} of them started now"
-        return f"{text}; {self.cost}" if self.cost.requests else text
 
 
 class Submission:
@@ -97,8 +78,8 @@ class Submission:
         self.is_shut_down = False
         """Whether no more jobs are made."""
         self._journal = _journal_before(backend, config.journal)
-        invoker = self._journal or backend.invoker
-        self.dispatcher = Dispatcher(replace(backend, invoker=invoker))
+        self._kept = KeptValues(backend, config, self._journal or backend.invoker)
+        self.dispatcher = Dispatcher(replace(backend, invoker=self._kept.invoker))
         """Runs the jobs."""
         self._backend = backend
         self._progress = config.progress
@@ -154,8 +135,9 @@ class Submission:
             return self._detach(name, prepared, options.progress, identity)
         kept = Kept() if options.keep else None
         job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher, kept=kept)
+        items = self._kept.begin(job, prepared, self._run_kept)
         if total:
-            self._start(job, prepared.items, prepared.options, options.progress)
+            self._start(job, items, prepared.options, options.progress)
         return job
 
     def _identity_in_start(self, items: Sequence[object], options: MapOptions) -> JobIdentity | None:
@@ -214,7 +196,7 @@ class Submission:
         if buffersize is None:
             return self.run(function, style, data, options)
         arguments.check_size("buffersize", buffersize)
-        for name in ("keep", "detach"):
+        for name in ("keep", "detach", "cache"):
             if getattr(options, name):
                 raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
@@ -246,6 +228,9 @@ class Submission:
         """
         arguments.check_submitted(function, *call, seeded=options.seed is not None)
         self._check_open()
+        if options.cache:
+            cached: Job[T] = self.run(function, Style.CALL, [call], options)
+            return cached[0]
         future: Future[T] | None = self._shared.submit(function, call, options, self._log_levels(options))
         return future if future is not None else self._submit_anew(function, call, options)
 
@@ -295,23 +280,6 @@ class Submission:
         seconds = [each.seconds or 0.0 for each in job.stats()]
         work = estimate.judge(amounts, places, seconds)
         return Estimate(len(items), job, places, work, self._backend, self.dispatcher.admission.slots)
-
-    def warm(self, count: int) -> Warmed:
-        """Start so many workers, and return when they run."""
-        slots = self.dispatcher.admission.slots
-        if not is_whole_number(count, 1):
-            raise ConfigError(f"warm({count!r:.60}): must be a whole number from 1")
-        if count > slots:
-            raise ConfigError(f"warm({count}): on {self._backend.name} at most {slots:,} tasks run at once")
-        # Each task holds its worker until the last one has begun, or else one worker would run several.
-        remote = self._backend.prices is not None
-        hold_s = _HOLD_REMOTE_S + count / _SENT_PER_S if remote else _HOLD_HERE_S
-        options = MapOptions(chunksize=1, progress=False)
-        job = self.run(time.sleep, Style.ITEM, [hold_s] * count, options)
-        job.results()
-        stats = job.stats()
-        started = {each.worker for each in stats if each.cold}
-        return Warmed(len({each.worker for each in stats}), len(started), job.cost)
 
     def delete_unreachable_values(self, *, wait: bool = True) -> None:
         """Delete the stored values of jobs that are no longer referenced.
@@ -369,28 +337,30 @@ class Submission:
             self.dispatcher, self._delete_values_after, waits=backend.runs_in_caller
         )
         class_table.modules |= options.module_names(backend)
+        before = self._kept.remembered(call, options, then, self._module_names)
+        data = data if before is None else before.watch(read_items(data))
         items = pack_items(data, class_table, call.style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
-        pickled, code = None, JobCode("")
+        pickled, code, hits, local = None, JobCode(""), NO_HITS, None
         if items or reduces or is_open:
             pickled = PickledCall(call, class_table)
             arguments.check_code_size(call, len(pickled.blob), backend.code_bytes)
             if then is not None:
                 arguments.check_code_size(call, len(pickled.blob), then.backend.code_bytes)
                 check_items(backend, then, class_table.references, items)
-            code = self._put_code(
-                pickled.blob,
-                class_table.modules,
-                partial(self._check_packages, call, class_table, then),
-                data=self._sends_data(then),
-            )
+            hits = before.find(items, class_table.entries) if before is not None else hits
+            runs = len(hits.values) < len(items) or reduces or is_open
+            if runs or hits.readers:
+                check = partial(self._check_packages, call, class_table, then)
+                local = self._collect(class_table.modules, check, data=self._sends_data(then))
+            code = self._acquire(pickled.blob, local) if runs else code
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         holders = pickled.holders if pickled else ()
         job_options = self._job_options(options, code)._replace(
             reduces=reduces, forgets=forgets, closes_itself=closes_itself, then=then, holders=holders
         )
-        return Prepared(call, items, class_table, job_options, pickled)
+        return Prepared(call, items, class_table, job_options, pickled, local, before, hits)
 
     def _job_options(self, options: MapOptions, code: JobCode) -> JobOptions:
         return JobOptions(
@@ -418,7 +388,8 @@ class Submission:
         if not job._stores_values:
             job._stores_values = True
             holder = job if job._kept is None else job._kept
-            self._uploads.delete_values_after(holder, job.id, always=job._kept is not None)
+            always = job._kept is not None and job._remembered is None  # later jobs may find them
+            self._uploads.delete_values_after(holder, job.id, always=always)
 
     def _log_levels(self, options: MapOptions) -> Mapping[str, int] | None:
         if self._backend.runs_in_caller:  # there the loggers handle what tasks log as it is
@@ -436,18 +407,24 @@ class Submission:
         """Return whether some workers of a job do not see the data files of local modules here."""
         return not (self._backend.shares_files and (then is None or then.backend.shares_files))
 
-    def _put_code(
+    def _put_code(self, blob: bytes, names: set[str], *, data: bool) -> JobCode:
+        """Begin to store a function and the user's local modules, and return how workers get them."""
+        return self._acquire(blob, self._collect(names, data=data))
+
+    def _acquire(self, function: bytes, local: bytes | None) -> JobCode:
+        with self._open_store():
+            return self._uploads.acquire(function, local)
+
+    def _collect(
         self,
-        blob: bytes,
         names: set[str],
         check: Callable[[frozenset[str]], None] = lambda local: None,
         *,
         data: bool,
-    ) -> JobCode:
-        """Begin to store a function and the user's local modules, and return how workers get them.
+    ) -> bytes | None:
+        """Return a zip of the user's local modules; None where there are none.
 
         Args:
-            blob: the pickled function.
             names: the modules.
             check: takes the names of the local modules before anything is stored; may refuse the job.
             data: whether their data files are sent, too.
@@ -459,8 +436,7 @@ class Submission:
             self._module_names = bundle.names
             if bundle.left_out:
                 warn(left_out_message(bundle.left_out))
-        with self._open_store():
-            return self._uploads.acquire(blob, bundle.blob if bundle else None)
+        return bundle.blob if bundle is not None else None
 
     def _open(self, prepared: Prepared, progress: Progress | None) -> OpenJob[Any]:
         job = self._make_open_job(prepared)
@@ -493,13 +469,26 @@ class Submission:
         job._before = before if before._stores_values else before._before
         job._tasks.begin_with(before._tasks)
         job._outcomes.begin_with(before._outcomes)
+        job._remembered = before._remembered
         options = failed.options.again(retries, timeout)
-        with self._open_store():
-            code = self._uploads.acquire(failed.function, failed.modules)
+        code = self._acquire(failed.function, failed.modules)
         items = [failed.items.get(task) for task in range(total - options.reduces)]
         progress = False if before._drawn is undrawn else None
         self._start(job, items, options._replace(code=code), progress)
         return job
+
+    def _run_kept(self, again: RunAgain, tasks: Sequence[int]) -> Job[Any]:
+        """Run those tasks of a job in a new one whose kept values turn out to be gone."""
+        self._check_open()
+        made = Job[Any](
+            _job_id(again.name), again.name, self._backend, again.total, again.definitions, self.dispatcher
+        )
+        made._tasks.keep_only(*tasks)
+        made._remembered = again.remembered
+        code = self._acquire(again.function, again.modules)
+        items = [again.items.get(task) for task in range(again.total)]
+        self._start(made, items, again.options._replace(code=code), False)
+        return made
 
     def _start(
         self,
@@ -519,7 +508,10 @@ class Submission:
         try:
             pending = self._queue_of(job, items, options)
             pending.is_served = is_served
-            self.dispatcher.submit(pending)
+            if job._tasks.over:  # earlier jobs have left all values
+                pending.let_go()
+            else:
+                self.dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job._draw(asked=wanted is True)
@@ -537,6 +529,8 @@ class Submission:
         release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
         if self._journal is not None:
             release = partial(_call_both, release, self._journal.add(job))
+        if job._remembered is not None:
+            release = partial(_call_both, release, self._kept.invoker.keep(job.id, job._remembered.keeper))
         there = None if options.then is None else options.then._submission
         if there is not None:
             release = partial(_call_both, release, partial(there.dispatcher.serve, job, on=False))
@@ -552,6 +546,7 @@ class Submission:
         if there is not None:
             then = Then(there, job, pending, partial(_blobs_now, self._uploads, pending), self._backend.store)
             pending.then = then if self._journal is None else self._journal.before_then(then)
+            pending.then = self._kept.before_then(job, pending.then)
             there.dispatcher.serve(job, on=True)
         return pending
 

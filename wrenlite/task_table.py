@@ -20,7 +20,7 @@ from typing import Any, cast
 from wrenlite.cost import FREE, Cost, Prices
 from wrenlite.errors import TaskError
 from wrenlite.futures import Snapshot
-from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, Packed, Plain, Stored, TaskStats, Usage
 from wrenlite.serialize.exceptions import failure_text
 from wrenlite.texts import counted
 from wrenlite.threads import Changes
@@ -68,6 +68,9 @@ def _column(forgets: bool, rows: Any, forgotten: object) -> Any:
 
 class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
+
+    cached = 0
+    """Tasks with values that an earlier job has left. They did not run, and have no times."""
 
     delayed = 0
     """Tasks that have failed, and wait until they are tried again."""
@@ -304,21 +307,30 @@ class TaskTable:
         self.peak_bytes = max((usage.peak_bytes for usage in self._usages if usage), default=0)
         self.cost = Cost(*columns["cost"])
 
+    def begin_with_values(self, values: Mapping[int, Packed | Stored | Plain]) -> None:
+        """Take over values that an earlier job has left, by task. All other tasks are queued."""
+        for task, value in values.items():
+            self.outcomes[task] = Outcome(task, True, value, 0.0, 0.0, 0.0, "")
+            self.marks[task] = _DONE
+        self.finished.extend(values)
+        self.cached = len(values)
+        self._ended_at = self.now()
+
     def begin_with(self, before: TaskTable) -> None:
         """Take over the outcomes of the tasks that have a value in another table. All others are queued."""
         self.outcomes[:], self.marks[:] = before.outcomes, before.marks
         self.finished, self.failed = list(before.finished), list(before.failed)
-        self.same_error_as = dict(before.same_error_as)
+        self.same_error_as, self.cached = dict(before.same_error_as), before.cached
         self.restore(before.columns())
         self.cost = FREE  # that was paid by the other job
         self.run_again(before.failed)
 
-    def keep_only(self, index: int) -> None:
+    def keep_only(self, *indexes: int) -> None:
         """Count all other tasks as done: their values are in another job."""
         self.outcomes[:] = [_FORGOTTEN] * self.total
         self.marks[:] = bytes([_DONE]) * self.total
         self.finished = list(range(self.total))
-        self.run_again([index])
+        self.run_again(indexes)
 
     def run_again(self, indexes: Sequence[int]) -> None:
         """Queue tasks again that have failed or were cancelled, as if they had never run."""
@@ -435,6 +447,7 @@ class TaskTable:
             done=marks.count(_DONE) + self.forgotten,
             failed=marks.count(_FAILED),
             cancelled=marks.count(_CANCELLED),
+            cached=self.cached,
             seconds=(self._ended_at if self.over else time.time()) - self.queued_at,
             peak_bytes=self.peak_bytes,
         )

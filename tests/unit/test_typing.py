@@ -44,6 +44,8 @@ with Executor() as executor:
     with executor.stream(half) as calls:
         assert_type(calls, OpenJob[float])
         assert_type(calls.submit(1), Future[float])
+    assert_type(executor.map(half, [1], cache=True).cached, int)
+    assert_type(executor.submit(half, 1, cache=True), Future[float])
     assert_type(executor.map_reduce(half, [1], total), Future[str])
     assert_type(executor.map_reduce(half, [1], sorted), Future[list[float]])
     assert_type(executor.call_async(half, 1), Future[float])
@@ -93,6 +95,7 @@ def test_completion_offers_only_what_is_for_users():
                 "errors",
                 "logs",
                 "stats",
+                "cached",
                 "to_pandas",
                 "plot",
                 "report",

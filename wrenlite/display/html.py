@@ -127,6 +127,8 @@ def _state_html(view: View, at: float) -> str:
 
 def _facts(view: View) -> list[str]:
     facts = [duration(view.snapshot.seconds)]
+    if view.snapshot.cached:
+        facts.append(f"{view.snapshot.cached:,} cached")
     if view.snapshot.dollars is not None:
         facts.append(f"≈ ${view.snapshot.dollars:.4f} (estimate)")
     if view.snapshot.peak_bytes:

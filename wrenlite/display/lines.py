@@ -175,8 +175,8 @@ def watch(job: Job[Any], asked: bool) -> Waiting:
 
 
 def details(now: Snapshot) -> str:
-    """Return the counts of running, failed and cancelled tasks, the dollars, and why nothing is sent."""
-    counts = {"running": now.running, "failed": now.failed, "cancelled": now.cancelled}
+    """Return the counts of tasks, such as those that run, the dollars, and why nothing is sent."""
+    counts = {"cached": now.cached, "running": now.running, "failed": now.failed, "cancelled": now.cancelled}
     texts = [f"{count:,} {state}" for state, count in counts.items() if count]
     if now.dollars is not None:
         texts.append(f"${now.dollars:.4f}")

@@ -208,7 +208,7 @@ def together(snapshots: Sequence[Snapshot], seconds: float | None = None) -> Sna
         return snapshots[0]
     backends = dict.fromkeys(now.backend for now in snapshots)
     dollars = [now.dollars for now in snapshots if now.dollars is not None]
-    counts = ("total", "queued", "dispatched", "running", "done", "failed", "cancelled")
+    counts = ("total", "queued", "dispatched", "running", "done", "failed", "cancelled", "cached")
     return Snapshot(
         name=counted(len(snapshots), "job"),
         backend=" and ".join(backends),

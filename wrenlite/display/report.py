@@ -91,8 +91,11 @@ def write_report(job: Job[Any], path: str | os.PathLike[str], now: float) -> Pat
     """
     snapshot, stats = job.snapshot(), job.stats()
     spans = measure_spans(stats, now)
-    script, timeline = components(_timeline(spans, stats)) if stats else ("", "<p>no tasks</p>")
-    states = ("done", "failed", "cancelled")
+    ran = [each for each in stats if not each.cached]
+    script, timeline = (
+        components(_timeline(spans, ran)) if ran else ("", f"<p>{'no task ran' if stats else 'no tasks'}</p>")
+    )
+    states = ("done", "cached", "failed", "cancelled")
     counts = [f"{count:,} {state}" for state in states if (count := getattr(snapshot, state))]
     unfinished = snapshot.queued + snapshot.dispatched
     counts += [f"{unfinished:,} not ended"] if unfinished else []

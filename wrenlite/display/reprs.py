@@ -42,7 +42,7 @@ def job_html(job: Job[Any]) -> str:
 def future_html(future: Future[Any]) -> str:
     """Return a future's state, and when and where its task ran."""
     stats = future.stats()
-    facts = [stats.state]
+    facts = [stats.state, *(["kept by an earlier job"] if stats.cached else [])]
     if stats.seconds is not None:
         facts.append(f"{stats.seconds:,.3g} s")
     if stats.attempts > 1:
@@ -54,7 +54,8 @@ def future_html(future: Future[Any]) -> str:
 
 
 def _counts(now: Snapshot) -> str:
-    counts = [f"{count:,} {state}" for state in BAR_STATES if (count := getattr(now, state))]
+    states = (*BAR_STATES, "cached")
+    counts = [f"{count:,} {state}" for state in states if (count := getattr(now, state))]
     return ", ".join(counts) or "no tasks"
 
 

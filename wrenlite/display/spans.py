@@ -42,6 +42,8 @@ class Spans(NamedTuple):
     """The most memory that its worker held meanwhile; NaN: unknown."""
     last_s: float
     """The time of the last event; the present time while the job runs."""
+    cached: int = 0
+    """How many tasks have no entry, since they did not run: an earlier job has left their values."""
 
     def in_state(self, *states: str) -> Flags:
         """Return which tasks are in one of these states."""
@@ -65,12 +67,14 @@ class Rows(NamedTuple):
 
 
 def measure_spans(tasks: Sequence[TaskStats], now: float) -> Spans:
-    """Return the spans of tasks.
+    """Return the spans of tasks that run, or will.
 
     Args:
         tasks: stats of all tasks of a job.
         now: seconds since the epoch.
     """
+    cached = sum(task.cached for task in tasks)
+    tasks = [task for task in tasks if not task.cached]
     zero = min((task.queued for task in tasks), default=now)
 
     def since_map(times: list[float | None]) -> Floats:
@@ -95,6 +99,7 @@ def measure_spans(tasks: Sequence[TaskStats], now: float) -> Spans:
         cold=_first_of_each_worker(worker, started, np.array([task.cold for task in tasks], np.bool_)),
         peak_bytes=np.array([task.peak_bytes for task in tasks], np.float64),
         last_s=float(max(last_s, now - zero) if job_runs else last_s),
+        cached=cached,
     )
 
 

@@ -110,6 +110,7 @@ def row(now: Snapshot, columns: int, left_s: Range | None = None) -> str:
     ended = now.finished == now.total
     facts = [
         f"{now.done:,} of {now.total:,} done",
+        f"{now.cached:,} cached" if now.cached else "",
         f"{now.failed:,} failed" if now.failed else "",
         f"${now.dollars:.4f}" if now.dollars is not None else "",
         f"{now.cancelled:,} cancelled" if now.cancelled else "",

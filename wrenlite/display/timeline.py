@@ -241,7 +241,7 @@ def _label_rows(axes: Axes, spans: Spans, rows: Rows, look: _Look) -> None:
         axes.tick_params(axis="y", length=0)
     axes.set_ylabel(label, color=look.ink, fontsize=9.5)
     if not rows.total:
-        _write_in_centre(axes, "no tasks", look)
+        _write_in_centre(axes, "no task ran" if spans.cached else "no tasks", look)
 
 
 def _waiting_bars(spans: Spans, rows: Rows, start: Floats) -> tuple[Floats, Floats, Flags]:
@@ -385,7 +385,8 @@ def _summary(spans: Spans) -> str:
     """Return the number of tasks in each state, and the duration of the job."""
     states = ("queued", "dispatched", "done", "failed", "cancelled")
     counts = ((state, int(spans.in_state(state).sum())) for state in states)
-    facts = [f"{count:,} {state}" for state, count in counts if count] or ["no tasks"]
+    counted = (*counts, ("cached", spans.cached))
+    facts = [f"{count:,} {state}" for state, count in counted if count] or ["no tasks"]
     if len(spans.state):
         facts.append(f"{spans.last_s:,.3g} s" if spans.last_s < 100 else f"{spans.last_s:,.0f} s")
     return " · ".join(facts)

@@ -190,7 +190,8 @@ class JobLog:
         self._output: list[bytes] = []
         self._bytes = self._output_bytes = 0
         kept = ranges(sorted(job._tasks.finished))
-        self._put(partial(self._open, any(job._tasks.marks), time.time(), len(job), kept))
+        has_run = len(job) - bytes(job._tasks.marks).count(0) > job._tasks.cached
+        self._put(partial(self._open, has_run, time.time(), len(job), kept))
 
     # For any thread
 

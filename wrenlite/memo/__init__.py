@@ -1,4 +1,4 @@
-"""Values of tasks that are kept for the next run: which calls are the same.
+"""Values of tasks that are kept for the next run: which calls are the same, and where their values are.
 
 ========================  ==================================================================
 ``digest``                the digest of a call and of its items, and what changed between two calls
@@ -8,5 +8,11 @@
 ``code``                  compiled code, without comments, positions and docstrings
 ``values``                anything that can be pickled, as bytes that are equal only for equal objects
 ``packages``              the packages that code imports, and the versions of all that they require
+``remembered``            what one job has of earlier jobs, and what it leaves to later ones
+``hits``                  the values that a job begins with, and how they are read
+``keeping``               an invoker that keeps the values that come back
+``index``, ``blobs``      which values there are; where they are
+``cache``                 the folder of all of them, and its bounds
+``why``                   what has changed since the last run of a function
 ========================  ==================================================================
 """

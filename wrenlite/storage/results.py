@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -158,6 +158,9 @@ class StoredValues:
         self._fetches: dict[int, _Fetch] = {}
         self.places: dict[int, Stored] = {}
         """Where values are stored that were fetched."""
+        self.readers: Mapping[int, Callable[[Callable[[], object]], Packed | Plain]] = {}
+        """How values are read that an earlier job has left. Each takes what is called before a request to the
+        store. No place of theirs is given to other tasks."""
 
     def get(self, task: int, end: float | None) -> Packed | Plain:
         """Return the pickled value of a task that has ended, or its pickled exception.
@@ -217,6 +220,11 @@ class StoredValues:
                     self._wait(task, fetch, end)
             yield task
 
+    def note_place(self, task: int, place: Stored) -> None:
+        """Note where a value is stored that is about to be replaced by what was fetched."""
+        if task not in self.readers:
+            self.places[task] = place
+
     def _fetch_some(self, tasks: Sequence[int]) -> None:
         """Begin to fetch the values of the first of these tasks, as long as there are threads and memory."""
         room = _PREFETCH_BYTES
@@ -237,6 +245,8 @@ class StoredValues:
         return fetch
 
     def _fetch_now(self, task: int, outcome: Outcome) -> Packed | Plain:
+        if (read := self.readers.get(task)) is not None:
+            return read(self._on_get)
         self._on_get()
         return fetch_value(self._store, outcome.packed, self._name(task))
 
@@ -244,7 +254,7 @@ class StoredValues:
         try:
             fetch.packed = self._fetch_now(task, outcome)
             if self._outcomes[task] is outcome and isinstance(outcome.packed, Stored):
-                self.places[task] = outcome.packed
+                self.note_place(task, outcome.packed)
                 self._outcomes[task] = outcome._replace(packed=fetch.packed)
         except BaseException as error:  # whoever waits for the value gets it
             fetch.error = error

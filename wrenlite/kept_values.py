@@ -1,0 +1,159 @@
+"""``map(…, cache=True)``: how values that earlier jobs have left become those of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wrenlite.arguments import MapOptions
+from wrenlite.backends.base import Backend, Invoker
+from wrenlite.config import Config
+from wrenlite.job import Job
+from wrenlite.memo.keeping import Keeper, KeepingInvoker, keep_and_report
+from wrenlite.notices import warn
+from wrenlite.open_job import Prepared
+from wrenlite.protocol import Emit, Packed, Plain, Request
+from wrenlite.scheduler.elsewhere import Elsewhere, RunElsewhere
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.serialize.by_reference import Dependent
+from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.start_context import current_start
+from wrenlite.storage.results import fetch_value
+
+if TYPE_CHECKING:
+    from wrenlite.executor import Executor
+    from wrenlite.memo.remembered import Remembered
+
+
+class RunAgain(NamedTuple):
+    """What tasks are run again with whose kept values are gone."""
+
+    name: str
+    """Name of the function."""
+    total: int
+    """Number of tasks of the job, each of which keeps its number."""
+    items: Mapping[int, Packed | Plain | Dependent]
+    """Of those tasks whose values may be gone."""
+    definitions: Sequence[object]
+    """The class table of the job."""
+    options: JobOptions
+    function: bytes
+    """The pickled function."""
+    modules: bytes | None
+    """A zip of the user's local modules."""
+    remembered: Remembered
+
+
+Run = Callable[[RunAgain, Sequence[int]], Job[Any]]
+"""Runs some of the tasks in a new job."""
+
+
+class KeptValues:
+    """Joins the jobs of one executor with the values that are kept."""
+
+    def __init__(self, backend: Backend, config: Config, invoker: Invoker) -> None:
+        """Create it.
+
+        Args:
+            backend: what jobs run on.
+            config: the settings.
+            invoker: runs the requests.
+        """
+        self.invoker = KeepingInvoker(invoker)
+        """Runs the requests, and keeps values that come back."""
+        self._backend = backend
+        self._config = config
+
+    def remembered(
+        self, call: Call, options: MapOptions, then: Executor | None, also_sent: frozenset[str]
+    ) -> Remembered | None:
+        """Return what earlier jobs have left for a job; None where that is not asked for, or not known.
+
+        Args:
+            call: the function.
+            options: how the job is run.
+            then: the executor that tasks of the job may move to.
+            also_sent: the names of the modules that earlier jobs of this executor have sent.
+        """
+        if not options.cache or current_start() is not None:  # maps of a start are found again anyway
+            return None
+        if then is not None and _versions_on(then.backend) != _versions_on(self._backend):
+            warn(
+                f"cache=True: the values of {function_name(call.function)} are not kept, since the executor "
+                "of then= has other versions of packages"
+            )
+            return None
+        from wrenlite.memo.remembered import remembered  # other maps need none of it
+
+        env, names = dict(options.env or {}), options.module_names(self._backend)
+        return remembered(self._config, self._backend, call, env, names, also_sent)
+
+    def begin(
+        self, job: Job[Any], prepared: Prepared, run: Run
+    ) -> Sequence[Packed | Plain | Dependent | None]:
+        """Let a job, which has not been handed out, begin with the values that were found.
+
+        Args:
+            job: the job.
+            prepared: what was prepared for it.
+            run: runs tasks in a new job.
+
+        Returns:
+            The items; None in place of those of tasks that have a value.
+        """
+        before, hits = prepared.remembered, prepared.hits
+        if before is None:
+            return prepared.items
+        job._remembered = before
+        job._tasks.begin_with_values(hits.values)
+        job._outcomes.begin_with_values(hits.tables, hits.readers)
+        before.note_run(job.id, len(prepared.items), len(hits.values))
+        if hits.readers and prepared.pickled is not None:
+            again = RunAgain(
+                name=job.name,
+                total=len(prepared.items),
+                items={task: prepared.items[task] for task in hits.readers},
+                definitions=prepared.class_table.entries,
+                options=prepared.options._replace(reduces=False, keeps=False, chunksize=None),
+                function=prepared.pickled.blob,
+                modules=prepared.modules,
+                remembered=before,
+            )
+            before.run_again_by(partial(_compute, again, run))
+        return [None if task in hits.values else item for task, item in enumerate(prepared.items)]
+
+    def before_then(self, job: Job[Any], then: Elsewhere) -> Elsewhere:
+        """Return the executor that tasks of a job move to, whose values are kept too."""
+        keeper = None if job._remembered is None else job._remembered.keeper
+        return then if keeper is None else _KeepingThen(then, keeper)
+
+
+class _KeepingThen:
+    """Another executor to which tasks move. The values that come back are kept."""
+
+    def __init__(self, then: Elsewhere, keeper: Keeper) -> None:
+        self._then = then
+        self._keeper = keeper
+        self.name, self.takes = then.name, then.takes
+
+    def start(self, request: Request, emit: Emit) -> RunElsewhere:
+        return self._then.start(request, partial(keep_and_report, self._keeper, emit))
+
+
+def _versions_on(backend: Backend) -> Mapping[str, str] | None:
+    return None if backend.packages is None else backend.packages.versions
+
+
+def _compute(again: RunAgain, run: Run, tasks: Sequence[int]) -> Callable[[int], Packed | Plain]:
+    return partial(_value, run(again, tasks))
+
+
+def _value(job: Job[Any], task: int) -> Packed | Plain:
+    """Wait for a task, and return its pickled value, or raise its exception."""
+    job[task]._wait(None)
+    packed = job._outcomes.packed(task)
+    if packed is None:
+        job.value(task)
+    assert packed is not None
+    return fetch_value(job._outcomes.store, packed, job._task(task))

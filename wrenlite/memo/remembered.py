@@ -1,0 +1,172 @@
+"""``map(…, cache=True)``: what one job has of earlier jobs, and what it leaves to later ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wrenlite.backends.base import Backend
+from wrenlite.config import Config
+from wrenlite.errors import NotDigestible, StoreError
+from wrenlite.map_reduce import MapThenReduce
+from wrenlite.memo.blobs import Blobs, Owner
+from wrenlite.memo.cache import Cache
+from wrenlite.memo.digest import Digest, Items, digest_of_call
+from wrenlite.memo.hits import NO_HITS, Definitions, Finder, Hits
+from wrenlite.memo.keeping import Keeper
+from wrenlite.notices import warn
+from wrenlite.protocol import Packed, Plain
+from wrenlite.serialize.by_reference import Dependent
+from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.texts import counted
+
+_KEY_BYTES = 20
+
+
+class Remembered:
+    """The kept values of one job: those that it finds, and those that it leaves."""
+
+    def __init__(self, cache: Cache, backend: Backend, call: Call, digest: Digest) -> None:
+        """Create it before the items are read.
+
+        Args:
+            cache: has the values.
+            backend: what the job runs on.
+            call: the function.
+            digest: what the digests of all its calls begin with.
+        """
+        self.keys: list[bytes | None] = []
+        """The digest of each call, by task number; None: it has none."""
+        self.keeper: Keeper | None = None
+        """Keeps the values of the job; None: before ``find``, or where the index cannot be used."""
+        self._cache = cache
+        self._name = label(call.function)
+        self._digest = digest
+        self._items = Items(digest)
+        self._blobs = Blobs(cache.folder, backend.store, "" if backend.own_store else repr(backend.store))
+        self._first_error = ""
+        self._finder: Finder | None = None
+        self._number = 0
+
+    def watch(self, data: Iterable[Any]) -> Iterator[Any]:
+        """Yield the items, after the digest of each was computed."""
+        for item in data:
+            self.keys.append(self._key(item))
+            yield item
+
+    def _key(self, item: Any) -> bytes | None:
+        task = len(self.keys)
+        try:
+            return bytes.fromhex(self._items.digest_of(item, task))[:_KEY_BYTES]
+        except NotDigestible as error:
+            self._first_error = self._first_error or str(error)
+            return None
+
+    def find(self, packed: Sequence[Packed | Plain | Dependent], table: Sequence[object]) -> Hits:
+        """Return the values that there are, and get ready to keep the others.
+
+        Args:
+            packed: the items, as they are sent.
+            table: the class table of the job.
+        """
+        for task, item in enumerate(packed):
+            if isinstance(item, Dependent):
+                self.keys[task] = None
+                self._first_error = self._first_error or f"item {task} takes the value of another task"
+        if self._first_error:
+            self._warn(self._first_error)
+        index, parts = self._cache.index, json.dumps(dict(self._digest.parts))
+        try:
+            self._number = index.call(self._digest.hex, self._name, parts)
+            definitions = Definitions(table, self._items)
+            self._finder = Finder(self._cache, self._blobs, definitions)
+            hits = self._finder.find(self.keys)
+            name = index.add_definitions(definitions.text) if definitions.are_known else None
+            self.keeper = Keeper(self._cache, self._blobs, Owner(self._number, name), self.keys)
+        except (StoreError, OSError) as error:
+            warn(f"cache=True: {error}. This job runs without kept values")
+            return NO_HITS
+        return hits
+
+    def _warn(self, reason: str) -> None:
+        count = self.keys.count(None)
+        whose = "the value of one item is" if count == 1 else f"the values of {counted(count, 'item')} are"
+        warn(f"cache=True: {whose} not kept: {reason}")
+
+    @property
+    def may_run_again(self) -> list[int]:
+        """The tasks whose values were found, and may be gone when they are read."""
+        return [] if self._finder is None else self._finder.may_run_again
+
+    def run_again_by(self, compute: Callable[[Sequence[int]], Callable[[int], Packed | Plain]]) -> None:
+        """Have values that are gone computed by a function, which is called with the tasks."""
+        assert self._finder is not None
+        self._finder.compute = compute
+
+    def note_run(self, job: str, tasks: int, cached: int) -> None:
+        """Write down that the job was submitted, for ``wrenlite cache --why``."""
+        if self.keeper is not None:
+            try:
+                self._cache.index.add_run(job, self._number, tasks, cached)
+            except StoreError as error:
+                warn(f"cache=True: {error}")
+
+
+def remembered(
+    config: Config,
+    backend: Backend,
+    call: Call,
+    env: Mapping[str, str],
+    modules: Iterable[str],
+    also_sent: Iterable[str],
+) -> Remembered | None:
+    """Return the kept values of a job; None, after a warning, where its calls have no digest.
+
+    Args:
+        config: says where the values are.
+        backend: what the job runs on.
+        call: the function with its fixed arguments.
+        env: the environment variables of the tasks.
+        modules: the names of the modules of the option ``modules=``.
+        also_sent: the names of the modules that earlier jobs have sent.
+    """
+    function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
+    name = function_name(function)
+    if backend.class_table is not None:
+        warn(
+            f"cache=True: the values of {name} are not kept, since they may depend on what initializer= has "
+            "left in the workers"
+        )
+        return None
+    try:
+        digest = digest_of_call(
+            function,
+            args=call.args,
+            kwargs=call.kwargs,
+            style=call.style,
+            seed=call.seed,
+            env=env,
+            modules=modules,
+            versions=None if backend.packages is None else backend.packages.versions,
+            python=f"{sys.version_info[0]}.{sys.version_info[1]}",
+            in_this_process=backend.runs_in_caller,
+            also_sent=also_sent,
+        )
+    except NotDigestible as error:
+        warn(f"cache=True: the values of {name} are not kept: {error}")
+        return None
+    return Remembered(Cache(config), backend, call, digest)
+
+
+def label(function: Callable[..., Any]) -> str:
+    """Return the name of a function with its module, or with the script that it is in."""
+    function = function.mapper if isinstance(function, MapThenReduce) else function
+    name = function_name(function)
+    module = getattr(function, "__module__", None)
+    if module == "__main__":
+        script = getattr(sys.modules.get("__main__"), "__file__", None)
+        return f"{Path(script).name}:{name}" if script else name
+    return f"{module}.{name}" if isinstance(module, str) else name
