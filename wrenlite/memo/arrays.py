@@ -27,6 +27,8 @@ def write_array(encoder: Encoder, array: Any) -> bool:
     encoder.add_parts("array", dtype, array.shape, is_fortran, flags.writeable)
     if _is_raw(dtype):
         encoder.add_buffer(b"content", _bytes_of(array.T if is_fortran else array))
+        if dtype.kind == "U" and encoder.read is not None:
+            encoder.read(" ".join(array.reshape(-1).tolist()))
     else:
         encoder.add_items(b"elements", array.reshape(-1).tolist())
     return True

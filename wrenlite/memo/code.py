@@ -51,6 +51,14 @@ def write_code(encoder: Encoder, code: types.CodeType, *, exact: bool) -> None:
         code: the code object.
         exact: include positions and docstrings.
     """
+    read, encoder.read = encoder.read, None  # its names are words already
+    try:
+        _write(encoder, code, exact=exact)
+    finally:
+        encoder.read = read
+
+
+def _write(encoder: Encoder, code: types.CodeType, *, exact: bool) -> None:
     encoder.add_parts("code", *(getattr(code, name) for name in _OF_CODE))
     used, instructions = _uses(code)
     encoder.add(instructions)
@@ -59,7 +67,7 @@ def write_code(encoder: Encoder, code: types.CodeType, *, exact: bool) -> None:
         encoder.add(next((each for each in code.co_consts[:1] if isinstance(each, str)), None))
     for constant in used:
         if isinstance(constant, types.CodeType):
-            write_code(encoder, constant, exact=exact)
+            _write(encoder, constant, exact=exact)
         else:
             encoder.add(constant)
 
@@ -87,6 +95,11 @@ def _is_note(code: types.CodeType, at: int) -> bool:
     return operation == dis.opmap["STORE_NAME"] and code.co_names[argument] in _NOTES
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text that may be names."""
+    return _WORD.findall(text)
+
+
 @functools.lru_cache(maxsize=10_000)
 def words_in(code: types.CodeType) -> frozenset[str]:
     """Return all names by which code may refer to something, also those in its strings."""
@@ -111,7 +124,7 @@ def _names_in_class(code: types.CodeType) -> Iterator[str]:
 
 def _words_of_constant(constant: Any) -> Iterator[str]:
     if isinstance(constant, str) and "<locals>" not in constant:  # that is the name of a class in a function
-        yield from _WORD.findall(constant)
+        yield from words_of(constant)
     elif isinstance(constant, tuple | frozenset):
         for each in constant:
             yield from _words_of_constant(each)

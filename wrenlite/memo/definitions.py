@@ -10,17 +10,14 @@ import abc
 import contextvars
 import enum
 import functools
-import sys
 import types
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wrenlite.memo.code import write_code
+from wrenlite.memo.values import Encoder, is_users
 from wrenlite.serialize.class_table import LruCacheWrapper
-from wrenlite.serialize.functions import globals_in, globals_set_in
-
-if TYPE_CHECKING:
-    from wrenlite.memo.values import Encoder
+from wrenlite.serialize.functions import closure_of, globals_in, globals_set_in
 
 _SINGLE_DISPATCH_CODE = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
 _LEFT_OUT = frozenset(
@@ -89,6 +86,11 @@ def _write_function(encoder: Encoder, function: types.FunctionType, *, exact: bo
     encoder.add_parts("attributes", *sorted(vars(function).items()))
     encoder.add_parts("type parameters", getattr(function, "__type_params__", ()))
     encoder.add_parts("closure", *(function.__closure__ or ()))
+    if not is_users(function):  # it may compute with the docstrings of what it wraps
+        held = closure_of(function).values()
+        encoder.add_parts(
+            "docstrings", *(each.__doc__ for each in held if isinstance(each, types.FunctionType))
+        )
     if exact:
         encoder.add(function.__doc__)
 
@@ -113,8 +115,7 @@ def _is_plain(cls: type) -> bool:
 
     Packages such as dspy and pydantic read those of classes that are derived from theirs.
     """
-    known = sys.stdlib_module_names | {"__main__"}
-    return all(each.__module__.partition(".")[0] in known for each in (type(cls), *cls.__mro__))
+    return all(map(is_users, (type(cls), *cls.__mro__)))
 
 
 def _parts_of_member(member: enum.Enum) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import wrenlite
+from wrenlite.memo.code import words_of
 from wrenlite.memo.reach import Reach, Where
 from wrenlite.memo.refusals import Refused
 from wrenlite.memo.values import Encoder, Named
@@ -32,8 +33,8 @@ class Digest:
 
     That of a package or of Python is its version, that of a number is the number."""
     where: Where = field(repr=False)
-    words: frozenset[str] = field(repr=False)
-    """The names in the code of the call."""
+    reach: Reach = field(repr=False, compare=False)
+    """What the code of the call reaches."""
     seeded: bool = False
     """Whether values depend on the number of the task too, which numbers the random generators."""
 
@@ -74,8 +75,7 @@ def digest_of_call(
         seed: the ``Seed`` of the job; None: it has none.
         env: the environment variables of the job.
         modules: names of the modules of ``modules=``, with all modules of the packages among them.
-        versions: versions of the packages where the tasks run, by normalised name; None: they run here. There
-            a package has its own version, or is missing. An empty version is one that is not known.
+        versions: what ``packages.versions_where_tasks_run`` returns for the backend.
         python: the version of Python where the tasks run. The minor version is enough.
         in_this_process: tasks run in this process, and find its modules as they are now.
         initializer: function and arguments of the initializer of the workers; None: they have none.
@@ -97,7 +97,7 @@ def digest_of_call(
     known = {"python": python, "wrenlite": f"{wrenlite.__version__} {_FORM}"}
     known |= {f"env {name}": _hash(value) for name, value in (env or {}).items()}
     found = _reach(where, fixed, known)
-    return Digest(_hash_of_parts(found.parts), found.parts, where, frozenset(found.words), seed is not None)
+    return Digest(_hash_of_parts(found.parts), found.parts, where, found, seed is not None)
 
 
 def _reach(
@@ -147,7 +147,13 @@ class Items:
                 definitions.append(obj)
             return str(number)
 
-        encoder = Encoder(refer)
+        named: set[str] = set()
+        left_out = self._call.reach.left_out
+
+        def read(text: str) -> None:
+            named.update(left_out.intersection(words_of(text)))
+
+        encoder = Encoder(refer, read=read if left_out else None)
         try:
             encoder.add(item)
         except Refused as error:
@@ -157,16 +163,24 @@ class Items:
         whole = hashlib.sha256(self._call.hex.encode())
         if self._call.seeded:
             whole.update(b"task %d" % task)
-        if definitions:
-            whole.update(self._digest_of_definitions(definitions).encode())
+        if definitions or named:
+            whole.update(self._digest_of_definitions(definitions, frozenset(named)).encode())
         whole.update(encoder.out)
         return whole.hexdigest()
 
-    def _digest_of_definitions(self, definitions: list[Any]) -> str:
-        """Return the digest of classes, functions and the like that an item refers to."""
-        key = tuple(map(_key, definitions))
+    def _digest_of_definitions(self, definitions: list[Any], named: frozenset[str]) -> str:
+        """Return the digest of what an item refers to.
+
+        Args:
+            definitions: classes, functions and the like.
+            named: words in its texts that are names in the modules of the call, where they did not count yet.
+        """
+        key = named, *map(_key, definitions)
         if key not in self._definitions:
-            found = _reach(self._call.where, {"items": definitions}, {}, self._call.words)
+            reach, where = self._call.reach, self._call.where
+            if named:
+                where = where._replace(modules=(*where.modules, *reach.modules))
+            found = _reach(where, {"items": definitions}, {}, reach.words)
             self._definitions[key] = definitions, _hash_of_parts(found.parts)
         return self._definitions[key][1]
 
@@ -190,7 +204,8 @@ _KINDS = (
     "constant",
     "definition",
     "module",
-    "arguments",
+    "args",
+    "kwargs",
     "seed",
     "env",
     "package",

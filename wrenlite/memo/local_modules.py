@@ -37,6 +37,10 @@ class LocalModules:
             live: tasks run in this process, and find the modules as they are now.
         """
         self.installed: set[str] = set()
+        self.missing: set[str] = set()
+        """Modules that are not installed here. They may be where the tasks run."""
+        self.whole: set[str] = set()
+        """Modules all of whose statements count."""
         self.sources: dict[str, ModuleSpec] = {}
         """Those that are read as sources."""
         self.live: dict[str, types.ModuleType] = {}
@@ -67,6 +71,7 @@ class LocalModules:
     def _reach(self, name: str) -> None:
         spec = find_spec(name)
         if spec is None:
+            self.missing.update(() if "." in name else [name])
             return
         if is_installed(name, spec):
             self.installed.add(name)
@@ -81,8 +86,8 @@ class LocalModules:
         elif spec.origin is not None:
             self.sources[name] = spec
 
-    def statements(self, name: str, *, exact: bool) -> tuple[tuple[Statement, ...], Iterable[str]]:
-        """Return the statements of a module, and all names of modules in it."""
+    def statements(self, name: str, *, exact: bool) -> tuple[tuple[Statement, ...], frozenset[str]]:
+        """Return the statements of a module that is read as a source, and all names of modules in it."""
         spec = self.sources[name]
         try:
             text, imports = read_module(name, spec)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from wrenlite.backends.base import Backend
 from wrenlite.backends.packages import normalised
 from wrenlite.memo.refusals import Refused
 from wrenlite.serialize.modules import find_spec
@@ -25,6 +26,30 @@ _NOT_FOR_USERS = re.compile(r"(?i)test|dev|doc|lint|typing|type|style|build|benc
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_BYTES = 256 << 20
+NOT_THERE = "not installed"
+"""Stands for the version of a package that tasks do not find."""
+
+
+class _Unknown(dict[str, str]):
+    """Versions of which none is known."""
+
+    def get(self, name: str, default: object = None) -> str:
+        return ""
+
+
+def versions_where_tasks_run(backend: Backend) -> Mapping[str, str] | None:
+    """Return the versions of packages where the tasks of a backend run, by normalised name.
+
+    Returns:
+        The versions; empty ones are not known, and packages that are not in it are not there. None: tasks run
+        on this machine.
+    """
+    if backend.shares_files:
+        return None
+    there = backend.packages
+    if there is None or not there.complete:
+        return _Unknown()
+    return {**dict.fromkeys(there.always, ""), **there.versions}
 
 
 def versions_of(modules: Iterable[str], versions: Mapping[str, str] | None) -> dict[str, str]:
@@ -32,7 +57,7 @@ def versions_of(modules: Iterable[str], versions: Mapping[str, str] | None) -> d
 
     Args:
         modules: names of installed modules.
-        versions: versions where the tasks run, by normalised name; None: those of this process.
+        versions: what ``versions_where_tasks_run`` returns.
 
     Raises:
         Refused: it is not known which version of a module tasks get.
@@ -41,18 +66,26 @@ def versions_of(modules: Iterable[str], versions: Mapping[str, str] | None) -> d
     here = _folders_now()
     for top in sorted({name.partition(".")[0] for name in modules} - sys.stdlib_module_names):
         owners = _owners_of(top, here)
-        if not owners and versions is None:
-            found[top] = _content_of(top)
-        for owner in owners or [top]:
-            if versions is not None and not versions.get(normalised(owner)):
-                raise Refused(
-                    f"it imports {top}, and which version of {owner} tasks get is not known",
-                    f"Deploy the function with this package: wrenlite-setup --package {owner}",
-                )
+        if not owners:
+            found[top] = _content_of(top) if versions is None else _version_there(top, top, versions)
+        for owner in owners:
             installed = _required_by(normalised(owner), here)
-            there = installed if versions is None else {name: versions.get(name, "") for name in installed}
-            found |= {name: version for name, version in there.items() if version}
+            if versions is None:
+                found |= installed
+            else:
+                found |= {name: versions.get(name) or NOT_THERE for name in installed}
+                found[normalised(owner)] = _version_there(top, normalised(owner), versions)
     return found
+
+
+def _version_there(module: str, package: str, versions: Mapping[str, str]) -> str:
+    version = versions.get(package, NOT_THERE)
+    if not version:
+        raise Refused(
+            f"it imports {module}, and which version of {package} tasks get is not known",
+            f"Deploy the function with this package: wrenlite-setup --package {package}",
+        )
+    return version
 
 
 def _folders_now() -> tuple[tuple[str, int], ...]:
@@ -106,7 +139,7 @@ def _required_by(package: str, here: object) -> Mapping[str, str]:
         here: what ``_folders_now`` returns: it is in the cache's key.
 
     Returns:
-        Versions by normalised name; empty where a package is not installed.
+        Versions by normalised name, of all that may be used, whether it is installed or not.
     """
     needed = _closure([package])
     needed |= _closure(name for each in needed for name in _requirements_of(each, optional=True))
@@ -141,11 +174,11 @@ def _requirements_of(package: str, *, optional: bool) -> set[str]:
 
 
 def _installed(package: str) -> str:
-    """Return the version of a package here; empty where it is not installed."""
+    """Return the version of a package here."""
     try:
         found = importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
-        return ""
+        return NOT_THERE
     if found.read_text("direct_url.json") is None:
         return str(found.version)
     files = found.read_text("RECORD") or ""

@@ -14,18 +14,20 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from wrenlite.memo.code import LOOK_AT_CODE, words_in
+from wrenlite.memo.code import LOOK_AT_CODE, words_in, words_of
 from wrenlite.memo.definitions import globals_of, kind_of, write_definition
 from wrenlite.memo.local_modules import READS_FILES, LocalModules, digest_of_data
 from wrenlite.memo.packages import versions_of
 from wrenlite.memo.refusals import Refused
-from wrenlite.memo.sources import COMPUTES_NAMES, IMPORTS_BY_NAME, counted, digest_of_order
+from wrenlite.memo.sources import COMPUTES_NAMES, IMPORTS_BY_NAME, Statement, counted, digest_of_order
 from wrenlite.memo.values import Encoder, Memory, Named
 from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_imported_by, travels_by_value
 
 _READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
 
 
+_READ_CHARACTERS = 100_000
+"""A longer text is data."""
 _SHOWN = 10**15
 """Smaller integers are their own digests, so that users see them."""
 
@@ -57,6 +59,10 @@ class Reach:
         """
         self.parts: dict[str, str] = {}
         """The digest of each part by its name."""
+        self.left_out: set[str] = set()
+        """The names of what does not count in the modules that were reached."""
+        self.texts: set[str] = set()
+        """The words in the texts of values."""
         self.words: set[str] = set(words)
         """All names in the code that was followed."""
         self._where = where
@@ -82,7 +88,7 @@ class Reach:
             self._add(name, value)
         try:
             for name in self._where.modules:
-                self._modules.reach(name)
+                self._reach_whole(name)
             before = -1
             while before != (before := self._extent()):
                 self._define()
@@ -95,13 +101,14 @@ class Reach:
         """Return a number that grows with what was found."""
         modules = self._modules
         of_modules = len(modules.sources) + len(modules.live) + len(modules.installed)
-        return len(self._names) + len(self._globals) + len(self.words) + of_modules
+        of_values = len(self._names) + len(self._globals) + len(self.texts)
+        return of_values + len(self.words) + of_modules
 
     def _add(self, name: str, value: Any) -> None:
         self._write(name, name, lambda encoder: encoder.add(value))
 
     def _write(self, name: str, owner: str, write: Callable[[Encoder], None]) -> None:
-        encoder = Encoder(self.refer, name, self._memory)
+        encoder = Encoder(self.refer, name, self._memory, self._read)
         try:
             write(encoder)
         except Refused as error:
@@ -146,8 +153,19 @@ class Reach:
         self._modules.reach(name)
         return f"module {name}"
 
+    def _reach_whole(self, module: str) -> None:
+        self._modules.reach(module)
+        self._modules.whole.add(module)
+
+    def _read(self, text: str) -> None:
+        """Take the words of a text in a value: a package may look a class up by a name in a setting."""
+        if len(text) <= _READ_CHARACTERS:
+            self.texts.update(words_of(text))
+
     def _refer_by_name(self, module: str, name: str) -> str:
         self._modules.reach(module)
+        if not name:
+            self._modules.whole.add(module)
         self.words.update(name.split("."))
         return f"{module}.{name}"
 
@@ -219,19 +237,25 @@ class Reach:
         for name in [*modules.submodules(self.words)]:
             modules.reach(name)
         for name in [*modules.sources]:
-            statements, imports = modules.statements(name, exact=self._exact)
-            for each in counted(statements, self.words, everything=everything):
+            for each in self._counted(name):
                 self.words |= each.words
                 for imported in sorted(each.imports):
                     modules.reach(imported)
-            for imported in sorted(imports) if everything else ():
+            for imported in sorted(modules.statements(name, exact=self._exact)[1]) if everything else ():
                 modules.reach(imported)
         for module in [*modules.live.values()]:
             self._follow_live(module, everything=everything)
 
+    def _counted(self, module: str) -> list[Statement]:
+        """Return the statements of a module that count."""
+        statements, _ = self._modules.statements(module, exact=self._exact)
+        everything = self._everything or module in self._modules.whole
+        return counted(statements, self.words | self.texts, everything=everything)
+
     def _follow_live(self, module: types.ModuleType, *, everything: bool) -> None:
         variables = vars(module)
-        for name in sorted(variables if everything else self.words & variables.keys()):
+        everything = everything or module.__name__ in self._modules.whole
+        for name in sorted(variables if everything else (self.words | self.texts) & variables.keys()):
             if name.startswith("__") and name != "__getattr__":
                 continue
             value = variables[name]
@@ -239,13 +263,15 @@ class Reach:
                 self.parts[f"name {module.__name__}.{name}"] = self.refer(value)
             else:
                 self._constant(variables, name, value)
+        self.left_out.update(variables.keys() - self.words - self.texts)
 
     def _add_modules(self) -> None:
         """Add the parts of the modules that were reached, and the packages."""
         modules = self._modules
         for name in modules.sources:
-            statements, _ = modules.statements(name, exact=self._exact)
-            found = counted(statements, self.words, everything=self._everything)
+            found = self._counted(name)
+            self.left_out.update(each.name for each in modules.statements(name, exact=self._exact)[0])
+            self.left_out.difference_update(each.name for each in found)
             self.parts[f"module {name}"] = digest_of_order(found)
             for each in found:
                 if each.name:
@@ -258,10 +284,21 @@ class Reach:
                 self.parts["files of __main__"] = digest_of_data("the program", [folder])
         for package, version in versions_of(modules.installed, self._where.versions).items():
             self.parts[f"package {package}"] = version
+        if modules.missing and (versions := self._where.versions) is not None:
+            self.parts["packages"] = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
+        self._add_environment()
+
+    def _add_environment(self) -> None:
+        """Add the variables of the environment that code names."""
         if not self.words.isdisjoint(_READS_ENVIRONMENT):
             for variable in self.words & os.environ.keys():
                 value = os.environ[variable].encode(errors="surrogateescape")
                 self.parts.setdefault(f"env {variable}", hashlib.sha256(value).hexdigest())
+
+    @property
+    def modules(self) -> list[str]:
+        """The names of the local modules that were reached."""
+        return [*self._modules.sources, *self._modules.live]
 
     @property
     def looks_at_code(self) -> bool:

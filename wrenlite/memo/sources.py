@@ -71,25 +71,29 @@ def statements_of(text: bytes, package: str, exact_file: str) -> tuple[Statement
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # importing it reports the error
         return (Statement("", "", hashlib.sha256(text).hexdigest(), frozenset(), frozenset()),)
+    docstrings = [_docstrings_that_count(node) for node in tree.body]
     if not exact_file:
         _strip_docstrings(tree)
     futures = [node for node in tree.body if _is_future(node)]
     bound = Counter(name for node in tree.body for name in _names_bound(node))
     statements = []
-    for node in tree.body:
-        if _never_runs(node) or _is_future(node):
+    for node, texts in zip(tree.body, docstrings, strict=True):
+        if _never_runs(node) or _is_future(node) or (_is_text(node) and not exact_file):
             continue
         kind, defined = _definition(node)
         if bound[defined] > 1 or defined.startswith("__"):
             kind = defined = ""
-        statements.append(_statement(kind, defined, [*futures, node], package, exact_file))
+        statements.append(_statement(kind, defined, [*futures, node], package, exact_file, texts))
     return tuple(statements)
 
 
-def _statement(kind: str, name: str, nodes: list[ast.stmt], package: str, exact_file: str) -> Statement:
+def _statement(
+    kind: str, name: str, nodes: list[ast.stmt], package: str, exact_file: str, docstrings: list[str | None]
+) -> Statement:
     code = compile(ast.Module(nodes, []), exact_file or "<module>", "exec", dont_inherit=True)
     encoder = Encoder(str)
     write_code(encoder, code, exact=bool(exact_file))
+    encoder.add_parts("docstrings", *docstrings)
     words = frozenset() if _is_list_of_names(nodes[-1]) else words_in(code)
     return Statement(kind, name, encoder.digest(), words, frozenset(modules_imported_by(code, package)))
 
@@ -99,9 +103,78 @@ def _is_list_of_names(node: ast.stmt) -> bool:
     return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
 
 
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IGNORE_DOCSTRINGS = frozenset(
+    {
+        *(
+            "object",
+            "ABC",
+            "ABCMeta",
+            "Enum",
+            "IntEnum",
+            "StrEnum",
+            "Flag",
+            "IntFlag",
+            "NamedTuple",
+            "TypedDict",
+        ),
+        *(
+            "TypedDict",
+            "Protocol",
+            "Generic",
+            "Exception",
+            "ValueError",
+            "RuntimeError",
+            "dataclass",
+            "total_ordering",
+        ),
+        *(
+            "property",
+            "setter",
+            "staticmethod",
+            "classmethod",
+            "cached_property",
+            "abstractmethod",
+            "overload",
+        ),
+        *(
+            "cache",
+            "lru_cache",
+            "wraps",
+            "contextmanager",
+            "singledispatch",
+            "register",
+            "njit",
+            "jit",
+            "vectorize",
+        ),
+    }
+)
+"""Decorators and bases that do not compute with docstrings. Others may, as those of prompts and tools do."""
+
+
+def _docstrings_that_count(statement: ast.stmt) -> list[str | None]:
+    """Return the docstrings of functions and classes that are given to what may read it: see above."""
+    inside = (node for node in ast.walk(statement) if isinstance(node, _DOCUMENTED))
+    return [ast.get_docstring(node, clean=False) for node in inside if _is_handed_over(node)]
+
+
+def _is_handed_over(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Return whether a function or class is given to a decorator, base or metaclass that may read it."""
+    given = [*node.decorator_list, *getattr(node, "bases", ())]
+    given += [each.value for each in getattr(node, "keywords", ())]
+    return not _IGNORE_DOCSTRINGS.issuperset(map(_last_name, given))
+
+
+def _last_name(node: ast.expr) -> str:
+    while isinstance(node, ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def _strip_docstrings(tree: ast.AST) -> None:
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+        if isinstance(node, _DOCUMENTED):
             first = node.body[0] if node.body else None
             if first is not None and _is_text(first):
                 node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), first)]

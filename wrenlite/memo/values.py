@@ -14,6 +14,7 @@ import functools
 import hashlib
 import pickle
 import struct
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -67,15 +68,23 @@ class Memory:
 class Encoder:
     """Writes objects as bytes."""
 
-    def __init__(self, refer: Callable[[Any], str], part: str = "", memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        refer: Callable[[Any], str],
+        part: str = "",
+        memory: Memory | None = None,
+        read: Callable[[str], object] | None = None,
+    ) -> None:
         """Create an encoder that has written nothing.
 
         Args:
             refer: takes a class, a function, a module or the like, and returns what is written in its place.
             part: the name of the part of the call that is written.
             memory: the objects in the other parts, as they are in one pickle; None: there are none.
+            read: called with each text; None: nobody needs them.
         """
         self.out = bytearray()
+        self.read = read
         self._refer = refer
         self._part = part
         self._memory = Memory() if memory is None else memory
@@ -158,7 +167,7 @@ class Encoder:
         written = []
         for member in members:
             memory = Memory(self._memory)
-            encoder = Encoder(self._refer, self._part, memory)
+            encoder = Encoder(self._refer, self._part, memory, self.read)
             encoder.add(member)
             written.append(bytes(encoder.out))
             self._memory.add_members(memory)
@@ -200,6 +209,7 @@ class Encoder:
         try:
             self.add_parts("object", make, arguments)
             self.add_parts("state", state, [*(items or ())], [*(entries or ())], set_state)
+            self.add_parts("docstrings", *_docstrings_for(type(obj), state))
         except Refused as error:
             raise error.in_state() from None
 
@@ -226,12 +236,25 @@ def _add_complex(encoder: Encoder, number: complex) -> None:
 
 def _add_str(encoder: Encoder, text: str) -> None:
     encoder.add_buffer(b"s", text.encode("utf-8", "surrogatepass"))
+    if encoder.read is not None:
+        encoder.read(text)
 
 
 def _add_pickle_buffer(encoder: Encoder, buffer: pickle.PickleBuffer) -> None:
     view = memoryview(buffer)
     encoder.add_parts("buffer", view.readonly, view.format, view.shape)
     encoder.add_buffer(b"content", buffer.raw())
+
+
+def is_users(obj: Any) -> bool:
+    """Return whether a class or function is in the standard library or in ``__main__``, and in no package."""
+    return str(obj.__module__).partition(".")[0] in sys.stdlib_module_names | {"__main__"}
+
+
+def _docstrings_for(kind: type, state: Any) -> list[Any]:
+    """Return the docstrings of functions that an object of a package holds: it may compute with them."""
+    held = () if is_users(kind) or not isinstance(state, dict) else state.values()
+    return [each.__doc__ for each in held if isinstance(each, types.FunctionType)]
 
 
 _WRITERS: dict[type, Callable[[Encoder, Any], None]] = {

@@ -525,6 +525,25 @@ ENEMIES = {
         },
         {"geo.py": "from enum import Enum\n\n\nclass A(Enum):\n    C = 2\n"},
     ),
+    "class by a text in a setting": (
+        {
+            "main.py": "import geo\nfrom json import loads as find\n\nSETTING = {'_target_': 'geo.other'}\n\n\ndef f(x):\n    return geo and find(SETTING['_target_'])\n",
+            "geo.py": GEO,
+        },
+        {"geo.py": GEO.replace("x + 1", "x + 2")},
+    ),
+    "docstring that a decorator may read": geo(
+        "return geo.a",
+        "text 1",
+        "text 2",
+        text="def prompt(text):\n    return lambda fn: fn\n\n\n@prompt('m')\ndef a(x):\n    'text 1'\n",
+    ),
+    "docstring of a derived class": geo(
+        "return geo.A",
+        "text 1",
+        "text 2",
+        text="from json import JSONDecoder as Base\n\n\nclass A(Base):\n    'text 1'\n",
+    ),
     "own namespace": geo(
         "return geo.a",
         "x = 1",

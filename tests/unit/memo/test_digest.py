@@ -1,5 +1,6 @@
 """The digest of a call: the same for the same program, in any process, and another one after any change."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 import wrenlite
 from tests.unit.memo.enemies import ENEMIES
 from tests.unit.memo.program import CHANGES, SAME, digest, digests, running, write
+from wrenlite.backends.packages import RemotePackages
 from wrenlite.errors import NotDigestible
 from wrenlite.memo.digest import Items, changed_parts, digest_of_call
+from wrenlite.memo.packages import versions_where_tasks_run
 from wrenlite.protocol import Style
 from wrenlite.seeding import Seed
 from wrenlite.storage import refs
@@ -213,10 +216,29 @@ def test_the_versions_where_tasks_run_count(parts_with_packages):
     packages = ("pack_a", "1.0", ["pack_b"]), ("pack_b", "2.0")
     parts = parts_with_packages(*packages, versions={"pack-a": "7.0", "pack-b": "8.0"})
     assert (parts["package pack-a"], parts["package pack-b"]) == ("7.0", "8.0")
+    assert parts_with_packages(versions={})["package pack-a"] == "not installed"
     with pytest.raises(
-        NotDigestible, match=r"which version of pack_a tasks get is not known.*--package pack_a"
+        NotDigestible, match=r"which version of pack-a tasks get is not known.* --package pack-a"
     ):
-        parts_with_packages(versions={})
+        parts_with_packages(versions={"pack-a": ""})
+
+
+def test_a_module_that_is_only_where_tasks_run_brings_in_all_versions_there(tmp_path):
+    write(tmp_path, files={"main.py": "def f(x):\n    import only_there\n\n    return only_there.a(x)\n"})
+    here, there = digest(tmp_path), [digest(tmp_path, versions={"only": each}) for each in "12"]
+    assert changed(here, there[0]) == changed(*there) == ["packages"]
+
+
+def test_versions_elsewhere_are_unknown_unless_the_backend_knows_them():
+    with wrenlite.Executor.inline() as executor:
+        here = executor._submission._backend
+    assert versions_where_tasks_run(here) is None
+    known = RemotePackages({"numpy": "2.0"}, frozenset({"boto3"}), "")
+    elsewhere = dataclasses.replace(here, shares_files=False, packages=known)
+    assert versions_where_tasks_run(elsewhere) == {"numpy": "2.0", "boto3": ""}
+    unknown = versions_where_tasks_run(dataclasses.replace(elsewhere, packages=None))
+    assert unknown is not None
+    assert unknown.get("numpy", "missing") == ""
 
 
 # Items
@@ -262,6 +284,28 @@ def test_refs_count_by_their_content():
     assert items.digest_of(first) == items.digest_of(same) != items.digest_of(other)
     with pytest.raises(NotDigestible, match=r"item 3\[0\] has no digest.*executor.put"):
         items.digest_of([refs.Ref(first._value)], 3)
+
+
+def test_a_name_in_the_text_of_an_item_counts_where_it_names_something_that_did_not_count(tmp_path):
+    files = {
+        "main.py": "import geo\n\n\ndef f(x):\n    return geo\n",
+        "geo.py": "def hidden():\n    return 1\n",
+    }
+    found = []
+    for number in (1, 2):
+        write(tmp_path, files=files | {"geo.py": files["geo.py"].replace("1", str(number))})
+        with running(tmp_path) as variables:
+            items = Items(digest_of_call(variables["f"], python="3"))
+            found.append([items.digest_of(each) for each in ("geo.hidden", {"a": ["hidden"]}, "hid", 1)])
+    assert [one == other for one, other in zip(*found, strict=True)] == [False, False, True, True]
+
+
+def test_modules_that_are_passed_count_as_a_whole(tmp_path):
+    files = {"main.py": "def f(x):\n    return x\n", "geo.py": "def hidden():\n    return 1\n"}
+    write(tmp_path, files=files)
+    first = digest(tmp_path, modules=["geo"])
+    write(tmp_path, files=files | {"geo.py": "def hidden():\n    return 2\n"})
+    assert changed(first, digest(tmp_path, modules=["geo"])) == ["helper geo.hidden"]
 
 
 def test_what_has_no_digest_is_named():
