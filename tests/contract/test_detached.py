@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
+from tests.aws.tasks import Runs, longest_request
 from wrenlite.backends.aws import errors
 from wrenlite.durable import attach, folder
 from wrenlite.durable.folder import KEPT_S, Folder, find
@@ -524,7 +524,7 @@ def test_a_keeper_has_the_rest_of_the_budget(bed):
             done = sum(isinstance(value, int) for value in values)
             job = wrenlite.attach(job.id, resume=True)
         assert 0 < done < 40
-        assert job.cost.dollars < 6e-5
+        assert job.cost.dollars <= 4e-5 + longest_request(executor, job)
 
 
 def test_only_one_keeper_runs_a_job(pool, runs):

@@ -61,7 +61,7 @@ def test_each_job_is_in_the_panel_of_the_cell_that_started_it(tmp_path, monkeypa
         tmp_path,
         "import threading, time, wrenlite; executor = wrenlite.Executor.local(2)\n"
         "executor.map(abs, range(3)).results();",
-        "executor.map(abs, range(3)).results()",
+        "begun = time.monotonic(); executor.map(abs, range(3)).results(); time.monotonic() - begun",
         "job = executor.map(abs, range(3))",
         "job = executor.map(time.sleep, [0.3] * 6)",
         "job.wait()",
@@ -71,7 +71,8 @@ def test_each_job_is_in_the_panel_of_the_cell_that_started_it(tmp_path, monkeypa
         "jobs = [executor.submit(lambda i=i: time.sleep(0.05)) for i in range(40)]\n"
         "[job.result() for job in jobs]\nNone",
     )
-    assert [output.output_type for output in short] == ["execute_result"], "a short job shows nothing"
+    seconds = float(short[-1].data["text/plain"])
+    assert len(short) == 1 or seconds > 0.3, "a short job shows nothing"
     assert len(not_waited) <= 1, "at most a place that stays empty"
     assert not any(text for output in not_waited for text in output.data.values())
     [line] = panels(started)

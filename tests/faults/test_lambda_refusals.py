@@ -390,14 +390,13 @@ def test_a_job_runs_on_the_threads_that_the_system_allows(connected, monkeypatch
 
 
 def test_an_upload_of_one_map_does_not_delay_another_job(aws, bed):
-    bed.fault("PutObject", "delay", seconds=3, count=1)
+    bed.fault("PutObject", "delay", seconds=110, count=1)
     uploading = threading.Thread(
-        target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(timeout=30)
+        target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(timeout=100)
     )
     uploading.start()
     while bed.counts().get("PutObject", 0) < 1:
         time.sleep(0.01)
-    started_at = time.monotonic()
-    assert aws.map(lambda n: (n, "another"), [1]).results(timeout=30) == [(1, "another")]
-    assert time.monotonic() - started_at < 3, "the upload takes that long"
+    assert aws.map(lambda n: (n, "another"), [1]).results(timeout=60) == [(1, "another")]
+    bed.reset()  # only now the upload goes on
     uploading.join()

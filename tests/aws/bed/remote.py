@@ -99,8 +99,8 @@ class RemoteBed:
     def fault(self, kind: str, action: str, **more: Any) -> None:
         """Add a fault to the next ``count`` requests of a kind, by default one, after ``skip`` others.
 
-        Actions: answer (status, body, headers), delay (seconds), reset-before, reset-after, hang,
-        reset-early, twice, drop-log.
+        Actions: answer (status, body, headers), delay (seconds, or until ``reset``), reset-before,
+        reset-after, hang, reset-early, twice, drop-log.
         """
         self._control("fault", {"kind": kind, "action": action, **more})
 

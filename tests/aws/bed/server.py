@@ -68,6 +68,7 @@ class Bed:
         self._bytes_sent = 0
         self._faults: list[dict[str, Any]] = []
         self._latency_s = 0.0
+        self._until_reset = threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         request = Request(environ)
@@ -201,7 +202,7 @@ class Bed:
             time.sleep(fault.get("seconds", 3600))
             _reset(environ)
         if action == "delay":
-            time.sleep(fault["seconds"])
+            self._until_reset.wait(fault["seconds"])
         if action == "reset-early":  # the function runs on
             name = _INVOKE.match(request.path)
             assert name is not None
@@ -221,6 +222,8 @@ class Bed:
                 self._counts.clear()
                 self._bytes_sent = 0
                 self._faults.clear()
+                self._until_reset.set()
+                self._until_reset = threading.Event()
                 self._latency_s = 0.0
                 self.plane.reset()
             elif verb == "fault":
