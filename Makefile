@@ -42,7 +42,7 @@ demo: $(READY)
 
 test: $(VENV)/done
 	$(COMPILE) wrenlite tests
-	$(BIN)/python -m pytest -m "not full and not aws and not e2e and not suites" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not aws and not e2e and not suites" -n 3 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/done
 	$(COMPILE) wrenlite tests
