@@ -123,6 +123,9 @@ def test_a_task_whose_source_failed_does_not_run_and_names_the_cause(executor):
     assert (after.stats().attempts, later.state(0)) == (0, "failed")
 
 
+@pytest.mark.parametrize(
+    "executor", ["inline", "process", pytest.param("aws", marks=pytest.mark.full)], indirect=True
+)
 def test_a_long_chain_fails_as_a_whole(executor):
     last = first = executor.submit(fails, 1)
     for _ in range(1_100):  # Python's limit of recursion is 1,000

@@ -319,7 +319,8 @@ def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
         ({"data": 3}, "^data=3: must be an iterable of items, such as a list: "),
     ],
 )
-def test_invalid_options_are_refused(executor, options, words):
+def test_invalid_options_are_refused(options, words):
+    executor = wrenlite.Executor.inline()  # they are checked before any backend is asked
     lock = threading.Lock()  # pickling it would fail
     for run in (executor.map, executor.starmap, functools.partial(executor.map_reduce, reduce_fn=list)):
         with pytest.raises(wrenlite.ConfigError, match=words):

@@ -152,9 +152,10 @@ def test_a_folder_lists_files_of_others_whatever_their_names(tmp_path):
     assert [entry.size for entry in LocalStore(tmp_path).list("")] == [2]
 
 
+@pytest.mark.parametrize(
+    "store", ["radosgw", pytest.param("moto", marks=pytest.mark.full)], indirect=True
+)  # a folder has no pages
 def test_many_keys_are_listed_and_deleted_in_several_pages(store):
-    if isinstance(store, LocalStore):
-        pytest.skip("a folder has no pages")
     keys = [f"many/{number:04}" for number in range(1005)]
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(lambda key: store.put(key, b""), keys))

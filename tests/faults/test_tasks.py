@@ -71,7 +71,6 @@ def _http_error():
     return urllib.error.HTTPError("http://a/b", 404, "Not Found", email.message.Message(), socket.socket())
 
 
-@pytest.mark.parametrize("place", ["alone", "cause", "context", "member", "member of a member"])
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -83,7 +82,7 @@ def _http_error():
     ],
     ids=["keyword-only arguments", "a lock", "own __new__", "an OSError", "a socket"],
 )
-def test_an_exception_that_pickle_cannot_rebuild_keeps_its_type(pool, make, text, place):
+def test_an_exception_that_pickle_cannot_rebuild_keeps_its_type(pool, make, text):
     def fails(place):
         error = make()
         if place == "cause":
@@ -102,10 +101,11 @@ def test_an_exception_that_pickle_cannot_rebuild_keeps_its_type(pool, make, text
             return among(error.exceptions[-1])
         return error.__cause__ or error.__context__ or error if isinstance(error, KeyError) else error
 
-    error = among(pool.submit(fails, place).exception())
-    assert (type(error), str(error), error.code) == (type(make()), text, 404)
-    left_out = [note for note in getattr(error, "__notes__", ()) if "cannot be pickled" in note]
-    assert bool(left_out) == isinstance(error, _HoldsALock | urllib.error.HTTPError)
+    for place in ("alone", "cause", "context", "member", "member of a member"):
+        error = among(pool.submit(fails, place).exception())
+        assert (type(error), str(error), error.code) == (type(make()), text, 404), place
+        left_out = [note for note in getattr(error, "__notes__", ()) if "cannot be pickled" in note]
+        assert bool(left_out) == isinstance(error, _HoldsALock | urllib.error.HTTPError), place
 
 
 def test_an_exception_whose_class_cannot_be_pickled_comes_as_text(pool):
@@ -514,9 +514,11 @@ def c_exit(n):
     return n
 
 
-@pytest.mark.parametrize("value", [lambda n: n, lambda n: (n, "x"), lambda n: None])
-@pytest.mark.parametrize("killed", [0, 1, 99, 700])
-def test_short_tasks_before_the_one_that_dies_keep_their_values_and_attempts(pool, tmp_path, value, killed):
+@pytest.mark.parametrize(
+    ("killed", "value"),
+    [(0, lambda n: n), (1, lambda n: (n, "x")), (99, lambda n: None), (700, lambda n: (n, "x"))],
+)
+def test_short_tasks_before_the_one_that_dies_keep_their_values_and_attempts(pool, tmp_path, killed, value):
     def run(n):
         with open(tmp_path / str(n), "a") as file:
             file.write("ran\n")
