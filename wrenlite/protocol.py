@@ -316,7 +316,6 @@ class TaskStats(NamedTuple):
     peak_tasks: int | None = None
     """How many tasks ran while that was measured: 1: this task alone. With more, this task held that much at
     most. None: it is unknown which tasks did."""
-
     moved_to: str | None = None
     """The backend that it ran on last, where it has moved to the executor of ``Retry(then=…)``."""
 

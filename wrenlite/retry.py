@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -85,7 +85,7 @@ class Retry:
             ConfigError: an argument cannot be used.
         """
         if not is_whole_number(times, 0):
-            raise ConfigError(f"times={times!r:.80}: must be a whole number from 0: of further attempts")
+            raise ConfigError(f"times={times!r:.80}: must be a whole number of further attempts, from 0")
         _check_number("delay_s", delay_s, "seconds from 0", least=0.0)
         _check_number("backoff", backoff, "a number from 1, such as 2 to double the delay", least=1.0)
         _check_number("jitter", jitter, "a number from 0 to 1", least=0.0, most=1.0)
@@ -102,8 +102,19 @@ class Retry:
         self._set(times=index(times), on=wanted, not_on=unwanted, delay_s=float(delay_s), then=then)
         self._set(backoff=float(backoff), max_delay_s=float(most_s), jitter=float(jitter))
 
-    def _set(self, **fields: Any) -> None:
-        for name, value in fields.items():
+    def __repr__(self) -> str:
+        usual, given = Retry(self.times), [f"{self.times}"]
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value == getattr(usual, field.name):
+                continue
+            names = [kind.__name__ for kind in value] if isinstance(value, tuple) else [repr(value)]
+            text = ", ".join(names)
+            given.append(f"{field.name}={text}" if len(names) == 1 else f"{field.name}=({text})")
+        return f"Retry({', '.join(given)})"
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
 

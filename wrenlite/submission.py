@@ -380,7 +380,8 @@ class Submission:
             is_same = then._submission is self
             check_then(then, self._backend, is_same=is_same, detach=options.detach)
             arguments.check_attempts(0, options.timeout, then.backend)
-            then._submission._check_open()
+            if then._submission.is_shut_down:
+                raise ExecutorClosed(f"then={then!r}: it was shut down; make a new one")
         return then
 
     def _delete_values_after(self, job: Job[Any]) -> None:

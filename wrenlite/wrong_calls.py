@@ -7,6 +7,7 @@ import inspect
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, TypeVar, cast
 
 from wrenlite.config import parse_size
@@ -269,7 +270,8 @@ def _option(option: str, value: object) -> str:
         found = re.fullmatch(r"\s*(\d+)\s*(s|m|h|)[a-z]*\s*", value)
         value = int(found[1]) * {"m": 60, "h": 3600}.get(found[2], 1) if found else 0
     number = _megabytes(value) if option == "memory_limit" else value
-    is_default = option in _DEFAULTS and not _is_positive(number)
+    is_number = value is None or isinstance(value, Real | str)
+    is_default = option in _DEFAULTS and is_number and not _is_positive(number)
     return "" if is_default else f"{option}={shown(value)}"
 
 

@@ -76,17 +76,21 @@ def test_one_task_of_many_needs_more_memory(executors, runs):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_one_of_280_tasks_needs_three_times_the_memory(runs):
     with (
         Executor.local(2, memory_limit="512MB", progress=False) as small,
         Executor.local(1, memory_limit="2GB", progress=False) as large,
     ):
-        check_one_culprit(small, large, runs, 280, 300, 1536)
+        check_one_culprit(small, large, runs, 280, 250, 1536)
 
 
 @pytest.mark.parametrize(
     ("memory", "count", "sizes"),
-    [((192, 768), 12, (20, 400)), pytest.param((512, 2048), 280, (300, 1536), marks=pytest.mark.full)],
+    [
+        ((192, 768), 12, (20, 400)),
+        pytest.param((512, 2048), 280, (250, 1536), marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
+    ],
 )
 def test_one_task_of_many_needs_a_larger_function(connected, deploy, runs, memory, count, sizes):
     small = connected(function=deploy("small", memory=memory[0]), max_concurrency=2)

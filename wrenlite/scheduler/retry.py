@@ -84,8 +84,7 @@ def next_delay_s(rule: RetryRule, attempts: int, random: float) -> float:
     """
     if not rule.delay_s:
         return 0.0
-    longest = math.log(rule.max_delay_s / rule.delay_s)
-    grown = min(
-        longest, (attempts - 1) * math.log(rule.backoff)
-    )  # the power itself may be too large a number
-    return min(rule.max_delay_s, rule.delay_s * math.exp(grown)) * (1.0 - rule.jitter * random)
+    grown = math.log(rule.delay_s) + (attempts - 1) * math.log(rule.backoff)
+    if grown >= math.log(rule.max_delay_s):  # the power may be too large a number
+        return rule.max_delay_s * (1.0 - rule.jitter * random)
+    return rule.delay_s * rule.backoff ** (attempts - 1) * (1.0 - rule.jitter * random)

@@ -29,6 +29,7 @@ def test_delays_double_up_to_the_longest():
     delays = [next_delay_s(rule, attempts, random=0.7) for attempts in range(1, 8)]
     assert delays == pytest.approx([2, 4, 8, 16, 30, 30, 30])
     assert next_delay_s(rule, 10**9, random=0.7) == 30
+    assert next_delay_s(rule._replace(delay_s=5e-324, backoff=1e308), 10**9, random=0.7) == 30
 
 
 @given(st.floats(0.01, 100), st.floats(1, 10), st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
@@ -69,7 +70,7 @@ def test_errors_are_told_apart_by_their_classes():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"times": -1}, "times=-1: must be a whole number from 0"),
+        ({"times": -1}, "times=-1: must be a whole number of further attempts, from 0"),
         ({"times": 1.5}, "times=1.5"),
         ({"times": True}, "times=True"),
         ({"on": OSError("503")}, r"is an exception\. Write its class: on=OSError"),
