@@ -29,12 +29,12 @@ class Why(NamedTuple):
         if self.before is None:
             text = f"No earlier run of {run.function} is known"
         elif self.changes:
-            text = f"Since {self.before.job}, the run of {run.function} before, this has changed"
+            text = f"Since {self.before.job}, the last run of {run.function}, this has changed"
         elif ran:
-            text = f"Nothing has changed since {self.before.job}, the run of {run.function} before"
+            text = f"Nothing has changed since {self.before.job}, the last run of {run.function}"
             text += f": {counted(ran, 'item')} of {run.tasks:,} are new, or their values were deleted"
         else:
-            text = f"Nothing has changed since {self.before.job}, the run of {run.function} before"
+            text = f"Nothing has changed since {self.before.job}, the last run of {run.function}"
         counts = f"{run.job}: {counted(run.tasks, 'task')}, {run.cached:,} cached, {ran:,} ran."
         return "\n".join([f"{text}{':' if self.changes else '.'}", *map(_line, self.changes), counts])
 
@@ -44,7 +44,7 @@ def _line(change: Change) -> str:
     what = f"  {kind} {name}".rstrip()
     if before is None or after is None:
         return f"{what} is {'new' if before is None else 'no longer part of it'}"
-    return f"{what} was changed" if len(after) == _DIGEST else f"{what}: {before} → {after}"
+    return f"{what} changed" if len(after) == _DIGEST else f"{what}: {before} → {after}"
 
 
 def why(runs: Sequence[Run], job: str) -> Why:
