@@ -231,3 +231,26 @@ def test_a_killed_program_has_kept_what_had_ended(tmp_path):
         process.send_signal(signal.SIGKILL)
     result = subprocess.run([*command, "5"], capture_output=True, text=True, timeout=60)
     assert result.stdout == "5\n0\n1\n2\n3\n4\n"
+
+
+MODEL = 0
+
+
+def load(model):
+    global MODEL
+    MODEL = model
+
+
+def use(n):
+    return n * MODEL
+
+
+def test_an_initializer_is_part_of_what_values_depend_on():
+    def run(model):
+        with wrenlite.Executor.local(1, progress=False, initializer=load, initargs=(model,)) as executor:
+            job = executor.map(use, range(3), cache=True)
+            return job.cached, job.results()
+
+    assert run(2) == (0, [0, 2, 4])
+    assert run(2) == (3, [0, 2, 4])
+    assert run(3) == (0, [0, 3, 6])

@@ -10,6 +10,7 @@ its files belong to the user alone.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
@@ -390,6 +391,12 @@ _indexes: dict[Path, Index] = {}
 def index_in(folder: Path) -> Index:
     """Return the index in a folder. All threads of a process share one."""
     return _indexes.setdefault(folder, Index(folder))
+
+
+@atexit.register
+def _close_indexes() -> None:
+    for index in _indexes.values():
+        index.close()
 
 
 def _forget_indexes() -> None:

@@ -20,6 +20,7 @@ from wrenlite.memo.keeping import Keeper
 from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Plain
 from wrenlite.serialize.by_reference import Dependent
+from wrenlite.serialize.initializers import is_as_sent
 from wrenlite.serialize.pickling import Call, function_name
 from wrenlite.texts import counted
 
@@ -135,11 +136,10 @@ def remembered(
     """
     function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
     name = function_name(function)
-    if backend.class_table is not None:
-        warn(
-            f"cache=True: the values of {name} are not kept, since they may depend on what initializer= has "
-            "left in the workers"
-        )
+    first = backend.class_table
+    if first is not None and (backend.runs_in_caller or not is_as_sent(first)):
+        why = "runs in this program" if backend.runs_in_caller else "has changed since it was sent"
+        warn(f"cache=True: the values of {name} are not kept, since the initializer of the executor {why}")
         return None
     try:
         digest = digest_of_call(
@@ -154,6 +154,7 @@ def remembered(
             python=f"{sys.version_info[0]}.{sys.version_info[1]}",
             in_this_process=backend.runs_in_caller,
             also_sent=also_sent,
+            initializer=first.initializer[:2] if first is not None and first.initializer else None,
         )
     except NotDigestible as error:
         warn(f"cache=True: the values of {name} are not kept: {error}")

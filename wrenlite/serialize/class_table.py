@@ -127,6 +127,8 @@ class ClassTable:
         """Those of the first items, each once for every item that it is in."""
         self.references: References | None = None
         """Takes what travels by reference. None: nothing does, and futures cannot be pickled."""
+        self.initializer: tuple[Any, tuple[Any, ...], bytes] | None = None
+        """The initializer whose table this is, its arguments and its pickle; None: it is another one."""
         self.inherited = 0
         """How many entries come from the base. The worker has them already."""
         self.share_globals: Callable[[Any, types.FunctionType], Any] | None = None

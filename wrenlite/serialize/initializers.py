@@ -68,7 +68,20 @@ def pack_initializer(function: Callable[..., object], args: tuple[Any, ...]) -> 
         )
         raise FunctionNotPicklable(text) from error
     table.share_globals = shared.leave_out
+    table.initializer = function, args, blob
     return Initializer(name, blob, table)
+
+
+def is_as_sent(table: ClassTable) -> bool:
+    """Return whether an initializer would be pickled now as it was: it, and what it refers to, is the same.
+
+    Args:
+        table: its class table.
+    """
+    if table.initializer is None:
+        return False
+    function, args, blob = table.initializer
+    return pack_initializer(function, args).blob == blob
 
 
 class _Variables:
