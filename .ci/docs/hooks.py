@@ -31,8 +31,17 @@ _ROOT_PAGES = {
 
 _LANGUAGES = {".py": "python", ".toml": "toml", ".ipynb": "json", ".sh": "bash"}
 
+_PRINTED = re.compile(r"(^```python\n(?:(?!```).*\n)*```\n\n)```text$", re.MULTILINE)
+"""Code, and a block of text right behind it, which is what the code prints (a test compares them)."""
+
 _places: dict[str, str] = {}
 """For each path in the repository that is in the site, its path there."""
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Add the decisions to what can be navigated to."""
+    sections = {title: pages for section in config.nav or () for title, pages in section.items()}
+    sections["How it is built"][-1]["Decisions"] += [f"decisions/{path.name}" for path in _decisions()]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -53,9 +62,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Turn the links of a page into those of the site."""
+    """Turn the links of a page into those of the site, and mark what its code prints."""
     place = page.file.src_uri
-    return links.rewritten(markdown, _path_of(place), place, _places)
+    marked = _PRINTED.sub(r"\1``` { .text .output .no-copy }", markdown)
+    return links.rewritten(marked, _path_of(place), place, _places)
 
 
 def _add(
@@ -90,10 +100,15 @@ def _shown_file(path: str) -> str:
     return f"---\nsearch:\n  exclude: true\n---\n# {path}\n\n{fence}{language}\n{text}\n{fence}\n"
 
 
+def _decisions() -> list[Path]:
+    """Return the files of the decisions, by number."""
+    return sorted((_ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+
 def _index_of_decisions() -> str:
     """Return a page with the number and title of each decision."""
     lines = ["# Decisions", "", "Each decision that could have been made differently, with its reasons.", ""]
-    for path in sorted((_ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+    for path in _decisions():
         number, _, title = path.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
         lines.append(f"{number}. [{title}]({path.name})")
     return "\n".join(lines) + "\n"
