@@ -50,6 +50,7 @@ def test_in_pytest_only_the_users_lines_are_shown(tmp_path, style):
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--tb={style}", "test_it.py"],
         cwd=tmp_path,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # the plugins of these tests
         capture_output=True,
         text=True,
         check=False,

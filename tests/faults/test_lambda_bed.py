@@ -364,9 +364,12 @@ def other_bed(monkeypatch, servers):
     made.close()
 
 
-def test_a_function_of_another_python_is_refused_with_both_versions_and_what_to_do(other_bed):
+def test_a_function_of_another_python_answers_with_its_versions_and_is_refused(other_bed):
     from wrenlite.backends.aws.payload import versions
 
+    client = botocore.session.Session().create_client("lambda")
+    answer = client.invoke(FunctionName="wrenlite", Payload="{}")
+    assert json.loads(answer["Payload"].read())["versions"]["python"] == other_bed
     own = versions()["python"]
     with pytest.raises(
         wrenlite.IncompatibleRuntime,
@@ -374,12 +377,6 @@ def test_a_function_of_another_python_is_refused_with_both_versions_and_what_to_
         rf"run wrenlite-setup with this Python: .*with Python {own}",
     ):
         wrenlite.Executor.aws()
-
-
-def test_a_function_of_another_python_answers_with_its_versions(other_bed):
-    client = botocore.session.Session().create_client("lambda")
-    answer = client.invoke(FunctionName="wrenlite", Payload="{}")
-    assert json.loads(answer["Payload"].read())["versions"]["python"] == other_bed
 
 
 # Versions
