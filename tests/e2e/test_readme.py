@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import click
 import pytest
@@ -98,7 +99,10 @@ def test_make_targets_that_the_readme_names_exist():
 
 def commands_of(page):
     """Yield the commands that a page shows: lines of code, and code within a sentence. Not forms of them."""
-    text = re.sub(r"\\\n +", "", page.read_text())
+    text = re.sub(
+        r"^```sh\n(.*?)^```", lambda block: indent(block[1], "    "), page.read_text(), flags=re.M | re.S
+    )
+    text = re.sub(r"\\\n +", "", text)
     for line, within in re.findall(
         r"^    (wrenlite(?:-setup)?(?: .*)?)$|`(wrenlite(?:-setup)?(?:\s[^`]*)?)`", text, re.MULTILINE
     ):
@@ -110,8 +114,9 @@ def commands_of(page):
 def parse(command, words):
     """Parse a command as its program would, without running it."""
     context = command.make_context(command.name, list(words))
-    if isinstance(command, click.Group):
-        _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+    more = [*context._protected_args, *context.args]
+    if isinstance(command, click.Group) and more:
+        _, inner, rest = command.resolve_command(context, more)
         parse(inner, rest)
 
 
