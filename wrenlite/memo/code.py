@@ -25,7 +25,7 @@ _NOTES = frozenset({"__doc__", "__firstlineno__", "__static_attributes__"})
 LOOK_AT_CODE = frozenset(
     {
         *("__doc__", "getdoc", "inspect", "_getframe", "currentframe", "getsource", "linecache", "traceback"),
-        *("f_lineno", "f_code", "f_back", "tb_lineno", "tb_frame", "tb_next", "__traceback__", "exc_info"),
+        *("f_lineno", "f_code", "f_back", "tb_lineno", "tb_frame", "tb_next", "__traceback__"),
         *(
             "co_filename",
             "co_firstlineno",
@@ -35,7 +35,7 @@ LOOK_AT_CODE = frozenset(
             "co_linetable",
             "__code__",
         ),
-        *("__firstlineno__", "__static_attributes__", "getsourcelines", "getsourcefile", "stack", "doctest"),
+        *("__firstlineno__", "__static_attributes__", "getsourcelines", "getsourcefile", "doctest"),
     }
 )
 """Where code has one of these names, positions and docstrings count as well: its values may have them."""
@@ -107,7 +107,8 @@ def words_in(code: types.CodeType) -> frozenset[str]:
 
 
 def _words(code: types.CodeType) -> Iterator[str]:
-    yield from _names_in_class(code) if _NOTES & {*code.co_names} else code.co_names
+    for name in _names_in_class(code) if _NOTES & {*code.co_names} else code.co_names:
+        yield from name.split(".")
     for constant in _uses(code)[0]:
         if isinstance(constant, types.CodeType):
             yield from words_in(constant)

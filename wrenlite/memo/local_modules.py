@@ -20,7 +20,7 @@ from wrenlite.serialize.package_data import is_skipped
 READS_FILES = frozenset(
     {
         *("__file__", "__path__", "__spec__", "__loader__", "__cached__", "get_data", "getfile"),
-        *("resources", "files", "importlib_resources", "pkg_resources", "resource_filename", "origin"),
+        *("resources", "importlib_resources", "pkg_resources", "resource_filename"),
     }
 )
 """Code with one of these words may read files beside the modules."""

@@ -19,13 +19,18 @@ from wrenlite.memo.definitions import globals_of, kind_of, write_definition
 from wrenlite.memo.local_modules import READS_FILES, LocalModules, digest_of_data
 from wrenlite.memo.packages import versions_of
 from wrenlite.memo.refusals import Refused
-from wrenlite.memo.sources import COMPUTES_NAMES, IMPORTS_BY_NAME, Statement, counted, digest_of_order
+from wrenlite.memo.sources import (
+    COMPUTES_NAMES,
+    IMPORTS_BY_NAME,
+    LOADS_FILES,
+    Statement,
+    counted,
+    digest_of_order,
+)
 from wrenlite.memo.values import Encoder, Memory, Named
 from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_imported_by, travels_by_value
 
 _READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
-
-
 _READ_CHARACTERS = 100_000
 """A longer text is data."""
 _SHOWN = 10**15
@@ -93,6 +98,7 @@ class Reach:
             while before != (before := self._extent()):
                 self._define()
                 self._follow_modules()
+            self._check_where_code_is_from()
             self._add_modules()
         except Refused as error:
             raise error.error("the function") from error.__cause__
@@ -141,7 +147,7 @@ class Reach:
         if by_name:
             self._modules.reach(obj.__module__)
         if by_name and not (self._modules.is_live(obj.__module__) and isinstance(obj, DEFINITIONS[:3])):
-            return self._refer_by_name(obj.__module__, obj.__qualname__)
+            return self._refer_by_name(obj.__module__, _name_of(obj))
         name = self._free_name(f"{kind_of(obj)} {_full_name(obj)}")
         self._queue.append((name, obj))
         return name
@@ -222,16 +228,18 @@ class Reach:
     @property
     def _everything(self) -> bool:
         """Whether code may refer to what it does not name."""
-        return not self.words.isdisjoint(COMPUTES_NAMES | IMPORTS_BY_NAME)
+        return self._imports_by_name or not self.words.isdisjoint(COMPUTES_NAMES)
+
+    @property
+    def _imports_by_name(self) -> bool:
+        return self.words >= {"sys", "modules"} or not self.words.isdisjoint(IMPORTS_BY_NAME)
 
     def _follow_modules(self) -> None:
         """Follow what counts of the modules that were reached so far."""
         modules, everything = self._modules, self._everything
-        if not self.words.isdisjoint(IMPORTS_BY_NAME):
+        if self._imports_by_name:
             if modules.live:
-                raise Refused(
-                    "it may import modules by computed names, of which it is not known", "Import them"
-                )
+                raise Refused("it may import modules by names that it computes", "Import them by statements")
             for name in self._where.also_sent:
                 modules.reach(name)
         for name in [*modules.submodules(self.words)]:
@@ -265,6 +273,20 @@ class Reach:
                 self._constant(variables, name, value)
         self.left_out.update(variables.keys() - self.words - self.texts)
 
+    def _check_where_code_is_from(self) -> None:
+        """Check that no code comes from a place that is not known.
+
+        Raises:
+            Refused: it may.
+        """
+        if not self.words.isdisjoint(LOADS_FILES):
+            raise Refused("it may load code from a file whose path it computes", "Import it as a module")
+        if self._modules.missing and self.words >= {"sys", "path"} and self._where.versions is None:
+            raise Refused(
+                f"it imports {min(self._modules.missing)}, which is not found here, and may change sys.path",
+                "Change sys.path before map is called, outside of the function",
+            )
+
     def _add_modules(self) -> None:
         """Add the parts of the modules that were reached, and the packages."""
         modules = self._modules
@@ -280,8 +302,8 @@ class Reach:
                 self.parts[f"file {name}"] = str(modules.sources[name].origin)
         if not self.words.isdisjoint(READS_FILES):
             modules.add_files(self.parts)
-            for folder in self._started_in:
-                self.parts["files of __main__"] = digest_of_data("the program", [folder])
+            if self._started_in:
+                self.parts["files beside the program"] = digest_of_data("it", sorted(self._started_in))
         for package, version in versions_of(modules.installed, self._where.versions).items():
             self.parts[f"package {package}"] = version
         if modules.missing and (versions := self._where.versions) is not None:
@@ -308,5 +330,8 @@ class Reach:
 
 def _full_name(obj: Any) -> str:
     module = getattr(obj, "__module__", None)
-    name = str(getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None) or type(obj).__name__)
-    return name if module in ("__main__", None) else f"{module}.{name}"
+    return _name_of(obj) if module in ("__main__", None) else f"{module}.{_name_of(obj)}"
+
+
+def _name_of(obj: Any) -> str:
+    return str(getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None) or type(obj).__name__)

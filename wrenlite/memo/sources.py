@@ -21,7 +21,7 @@ from wrenlite.serialize.class_table import modules_imported_by
 
 COMPUTES_NAMES = frozenset(
     {
-        *("getattr", "setattr", "delattr", "hasattr", "globals", "vars", "dir", "eval", "exec", "compile"),
+        *("getattr", "setattr", "delattr", "hasattr", "globals", "vars", "dir", "eval", "exec"),
         *("__dict__", "__getattribute__", "__globals__", "__builtins__", "__subclasses__", "f_globals"),
         *("attrgetter", "methodcaller", "getattr_static", "getmembers", "getmodule", "inspect", "_getframe"),
         *(
@@ -38,10 +38,12 @@ COMPUTES_NAMES = frozenset(
     }
 )
 """Code with one of these words may refer to what it does not name."""
-IMPORTS_BY_NAME = frozenset(
-    {"import_module", "__import__", "modules", "find_spec", "spec_from_file_location"}
-)
+IMPORTS_BY_NAME = frozenset({"import_module", "__import__", "find_spec"})
 """Code with one of these words may import what it does not name."""
+LOADS_FILES = frozenset(
+    {"spec_from_file_location", "SourceFileLoader", "SourcelessFileLoader", "ExtensionFileLoader", "run_path"}
+)
+"""Code with one of these words may run a file whose path it computes."""
 
 
 class Statement(NamedTuple):

@@ -544,6 +544,46 @@ ENEMIES = {
         "text 2",
         text="from json import JSONDecoder as Base\n\n\nclass A(Base):\n    'text 1'\n",
     ),
+    "module that is preferred": (
+        {
+            "main.py": "import geo\n\n\ndef f(x):\n    return geo.a\n",
+            "geo.py": "try:\n    from fast import a\nexcept ImportError:\n    from slow import a\n",
+            "slow.py": "a = 1\n",
+        },
+        {"fast.py": "a = 2\n"},
+    ),
+    "star import into the program": (
+        {"main.py": "from geo import *\n\n\ndef f(x):\n    return area(x)\n", "geo.py": GEO},
+        {"geo.py": GEO.replace("return x\n", "return -x\n")},
+    ),
+    "base class in a module": (
+        {
+            "main.py": "import geo\n\n\nclass A(geo.B):\n    pass\n\n\ndef f(x):\n    return A().c()\n",
+            "geo.py": "class B:\n    def c(self):\n        return 1\n",
+        },
+        {"geo.py": "class B:\n    def c(self):\n        return 2\n"},
+    ),
+    "method of a class of a module": (
+        {
+            "main.py": "import geo\n\nf = geo.B.c\n",
+            "geo.py": "class B:\n    def c(self):\n        return 1\n",
+        },
+        {"geo.py": "class B:\n    def c(self):\n        return 2\n"},
+    ),
+    "factory of a field": script(
+        "from dataclasses import dataclass, field\n\n\n@dataclass\nclass A:\n    b: list = field(default_factory=lambda: [1])\n\n\ndef f(x):\n    return A()\n",
+        "[1]",
+        "[2]",
+    ),
+    "metadata of a field": script(
+        "from dataclasses import dataclass, field\n\n\n@dataclass\nclass A:\n    b: int = field(metadata={'c': 1})\n\n\ndef f(x):\n    return A\n",
+        "1}",
+        "2}",
+    ),
+    "annotation": script(
+        "import typing\n\n\ndef f(x: typing.Annotated[int, 1]):\n    return f.__annotations__\n", "1]", "2]"
+    ),
+    "universal function": value("numpy.add", "numpy.multiply", "import numpy"),
     "own namespace": geo(
         "return geo.a",
         "x = 1",

@@ -154,6 +154,22 @@ def test_tasks_in_this_process_find_modules_as_they_are_now(tmp_path):
             inline = digests_now()[0]
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("runpy.run_path('a.py')", "may load code from a file whose path it computes"),
+        (
+            "sys.path.append('lib')\n    import not_here",
+            "imports not_here, which is not found here, and may change",
+        ),
+    ],
+)
+def test_code_from_a_place_that_is_not_known_is_refused(body, reason, tmp_path):
+    write(tmp_path, files={"main.py": f"import runpy, sys\n\n\ndef f(x):\n    {body}\n"})
+    with pytest.raises(NotDigestible, match=f"^the function has no digest: it {reason}"):
+        digest(tmp_path)
+
+
 # Packages
 
 
@@ -244,12 +260,18 @@ def test_versions_elsewhere_are_unknown_unless_the_backend_knows_them():
 # Items
 
 
-class Point:
-    def __init__(self, x):
-        self.x = x
+def make_class():
+    class Point:
+        def __init__(self, x):
+            self.x = x
 
-    def norm(self):
-        return abs(self.x)
+        def norm(self):
+            return abs(self.x)
+
+    return Point
+
+
+Point = make_class()
 
 
 def test_items_and_their_classes_count():
