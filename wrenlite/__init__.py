@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from wrenlite.advice.value import Advice
     from wrenlite.backends.factory import open_store
     from wrenlite.data_objects.listing import objects
     from wrenlite.durable.attach import attach
@@ -84,6 +85,7 @@ __all__ = [
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
     "AccessDenied",
+    "Advice",
     "ArgumentError",
     "BackendError",
     "BadInput",
@@ -154,6 +156,7 @@ _MODULES = (
     "retry",
     "storage.refs",
     "backends.factory",
+    "advice.value",
     "data_objects.listing",
     "durable.attach",
     "durable.records",

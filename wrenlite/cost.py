@@ -74,6 +74,21 @@ class Prices(NamedTuple):
     """Memory of the function in GiB."""
     limit_s: float
     """Time limit of the function: nothing runs longer, or is charged for more."""
+    region: str = "us-east-1"
+    architecture: str = "x86_64"
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory of the function in MiB."""
+        return round(self.memory_gb * 1024)
+
+    def with_memory(self, memory_mb: int) -> Prices:
+        """Return the prices of the function with other memory, in MiB."""
+        return self._replace(memory_gb=memory_mb / 1024)
+
+    def on(self, architecture: str) -> Prices:
+        """Return the prices of the function on another architecture."""
+        return prices(self.region, architecture, memory_mb=self.memory_mb, limit_s=self.limit_s)
 
     def dollars(self, requests: int, gb_s: float) -> float:
         """Return the price of a number of requests that are billed for ``gb_s`` GiB-seconds in total."""
@@ -82,6 +97,20 @@ class Prices(NamedTuple):
     def request_dollars(self, duration_s: float) -> float:
         """Return the price of one request of this duration."""
         return self.dollars(1, duration_s * self.memory_gb)
+
+
+_PROCESSOR_MB = 1769
+"""Memory in MiB with which a function has one processor; with less or more, its share is in proportion."""
+_MOST_PROCESSORS = 6.0
+
+
+def processors(memory_mb: float) -> float:
+    """Return how many processors a function has, which its memory decides.
+
+    Args:
+        memory_mb: memory of the function in MiB.
+    """
+    return min(_MOST_PROCESSORS, memory_mb / _PROCESSOR_MB)
 
 
 class Cost(NamedTuple):
@@ -192,4 +221,6 @@ def prices(region: str, architecture: str, *, memory_mb: int, limit_s: float) ->
         request=found.request,
         memory_gb=memory_mb / 1024,
         limit_s=limit_s,
+        region=region,
+        architecture=architecture,
     )

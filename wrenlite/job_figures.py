@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from wrenlite.protocol import TaskStats
+from wrenlite.advice.judging import Judged, advise
+from wrenlite.advice.on_machine import Machine
+from wrenlite.advice.work import Run
+from wrenlite.cost import Prices
+from wrenlite.errors import OutOfMemory
+from wrenlite.memory import memory_bytes
+from wrenlite.protocol import CANCELLED, Packed, TaskStats
+from wrenlite.serialize.exceptions import failure_summary
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.task_table import TaskTable
 
@@ -16,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from wrenlite.advice.value import Advice
     from wrenlite.job import Job
+    from wrenlite.job_values import JobValues
 
 
 @public
@@ -28,6 +38,8 @@ class JobFigures:
     backend: str
     """Name of what it runs on."""
     _tasks: TaskTable
+    _outcomes: JobValues[Any]
+    _prices: Prices | None
 
     @property
     def cached(self) -> int:
@@ -58,6 +70,35 @@ class JobFigures:
 
         return timeline(self.stats(), self._title(), time.time())
 
+    def advice(self) -> Advice:
+        """Return which setting would have been cheapest for this job, which fastest, and what with each.
+
+        On Lambda that is the function's memory, which decides its processors, and ``chunksize``; on this
+        machine the number of workers. It follows from what the batches used that have ended.
+
+        Raises:
+            ConfigError: no batch has ended on a worker.
+        """
+        table = self._tasks
+        failed = [task for task in table.failed if table.outcomes[task] is not CANCELLED]
+        judged = Judged(
+            title=self._title(),
+            seconds=table.snapshot(self.name, self.backend).seconds,
+            prices=self._prices,
+            dollars=table.cost.dollars,
+            over=table.over,
+            failed=len(failed),
+            ran_out=any(map(self._ran_out, failed)),
+        )
+        return advise(judged, runs_of(table, self._prices), this_machine())
+
+    def _ran_out(self, task: int) -> bool:
+        """Return whether a task that has failed needed more memory than there was."""
+        error, outcome = self._outcomes.made_error(task), self._tasks.outcome(task)
+        if error is not None or outcome is None or not isinstance(outcome.packed, Packed):
+            return isinstance(error, OutOfMemory)
+        return bool(outcome.packed.data) and failure_summary(outcome.packed).startswith(OutOfMemory.__name__)
+
     def _title(self) -> str:
         return f"map {self.name} × {self._tasks.total:,} on {self.backend}"
 
@@ -79,3 +120,41 @@ class JobFigures:
         from wrenlite.display.report import write_report  # upwards, see pyproject.toml
 
         return write_report(cast("Job[Any]", self), path, time.time())
+
+
+def this_machine() -> Machine:
+    """Return what local workers share."""
+    from wrenlite.backends.local import cpu_count
+
+    return Machine(cpu_count(), memory_bytes())
+
+
+def runs_of(table: TaskTable, prices: Prices | None) -> Iterator[Run]:
+    """Yield what each batch has used whose tasks ran.
+
+    Args:
+        table: of the job.
+        prices: of the function; None: it runs on this machine.
+    """
+    for usage, tasks in table.batches():
+        all_stats = [table.stats(task) for task in tasks]
+        ran = [stats for stats in all_stats if stats.seconds is not None and stats.moved_to is None]
+        first = ran[0] if ran else None
+        if first is None or not usage.busy_s or first.dispatched is None or first.finished is None:
+            continue
+        yield Run(
+            sent=first.dispatched,
+            received=max(stats.finished or 0.0 for stats in ran),
+            tasks=len(ran),
+            busy_s=usage.busy_s,
+            cpu_s=usage.cpu_s,
+            thread_cpu_s=sum(stats.cpu_s or 0.0 for stats in ran),
+            longest_s=max(stats.seconds or 0.0 for stats in ran),
+            load_s=usage.load_s,
+            init_s=usage.init_s,
+            ready_s=usage.ready_s,
+            turns=usage.turns,
+            billed_s=usage.gb_s / prices.memory_gb if prices is not None else 0.0,
+            peak_bytes=usage.peak_bytes,
+            used_bytes=usage.used_bytes,
+        )

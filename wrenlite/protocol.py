@@ -216,6 +216,12 @@ class Usage(NamedTuple):
     """The most memory that Lambda has seen in use by the worker and its supervisor together; 0: unknown."""
     tasks: int = 0
     """Tasks that ran, and so may have held the memory; 0: unknown, since it may have been held before."""
+    init_s: float = 0.0
+    """Seconds in which Lambda started the sandbox for this request, which it bills."""
+    ready_s: float = 0.0
+    """Seconds of ``busy_s`` in which the worker was ready to compute, and had no processor; 0: unknown."""
+    turns: int = 0
+    """How often the worker began to wait in ``busy_s``: it computed in so many turns."""
 
 
 class Died(NamedTuple):

@@ -416,6 +416,15 @@ class TaskTable:
         where, failure = self.moved[index]
         return f"then= has run it on {where}, after it had failed here with {failure_text(failure)}"
 
+    def batches(self) -> list[tuple[Usage, list[int]]]:
+        """Return what each batch used, and which of its tasks ran nowhere else since."""
+        found: dict[tuple[float, Usage], list[int]] = {}
+        for index in range(self.forgotten, self.total):
+            usage = self._usages[index]
+            if usage is not None and self.has_ended(index):
+                found.setdefault((self._dispatched[index], usage), []).append(index)
+        return [(usage, tasks) for (_, usage), tasks in found.items()]
+
     def describe_run(self, index: int, process: int | None = None) -> str:
         """Return a description of a task's last run for a message: its attempt, its worker, its request.
 

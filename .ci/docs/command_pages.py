@@ -13,7 +13,7 @@ from wrenlite.deploy import wizard
 
 _PAGES = {
     "demo": ("Demo", ["demo"]),
-    "jobs": ("Jobs", ["jobs", "show", "events", "logs", "attach", "cancel", "cache"]),
+    "jobs": ("Jobs", ["jobs", "show", "events", "advice", "logs", "attach", "cancel", "cache"]),
     "deployment": ("The deployment on AWS", ["setup", "status", "doctor", "test", "cleanup", "destroy"]),
     "publishing": ("Publishing and serving", ["serve", "publish", "published", "start", "unpublish"]),
 }

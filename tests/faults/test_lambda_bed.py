@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import wrenlite
+from tests.aws.bed.processor import is_available
 from tests.aws.bed.remote import RemoteBed
 from tests.machine import other_python, skip_if_missing
 
@@ -34,6 +35,25 @@ def report_of(response):
     assert "FunctionError" not in response, response["Payload"].read()
     log = base64.b64decode(response["LogResult"]).decode()
     return dict(re.findall(r"([A-Z][A-Za-z ]+): ([\d.]+) (?:ms|MB)", log))
+
+
+def test_a_sandbox_has_the_share_of_a_processor_that_its_memory_gives_it(bed):
+    skip_if_missing([] if is_available() else ["control groups, or the right to make them"])
+    bed.kill_sandboxes()
+    bed.settings(shares_processor=True)
+
+    def compute(_):
+        end = time.thread_time() + 0.1
+        while time.thread_time() < end:
+            pass
+
+    with wrenlite.Executor.aws(max_concurrency=1) as executor:
+        job = executor.map(compute, range(2), chunksize=2)
+        job.results()
+    bed.kill_sandboxes()
+    advice = job.advice()
+    assert job.stats()[1].seconds > 0.1 / (512 / 1769) - 0.02, "one period is 0.02 s"
+    assert advice.fastest.memory_mb == 1769
 
 
 # The disk

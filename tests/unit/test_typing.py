@@ -101,6 +101,7 @@ def test_completion_offers_only_what_is_for_users():
                 "report",
                 "cost",
                 "snapshot",
+                "advice",
                 "refs",
                 "detach",
                 "retry_failed",

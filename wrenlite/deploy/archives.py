@@ -20,6 +20,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from wrenlite.cost import processors
 from wrenlite.storage.archives import PIECE_BYTES, Archive
 
 _MB = 2**20
@@ -33,8 +34,6 @@ _EPHEMERAL_STEP_MB = 512
 _UNPACKED_BYTES_PER_S = 10e6
 """Compressed bytes that one processor checks and unpacks in a second. Measured from a local disk, on a
 machine with other work: 9 to 12 MB per second of processor time. The network is taken to be faster."""
-_MB_PER_PROCESSOR = 1769
-"""Memory of a function that has one processor. With less it has a part of one."""
 _ZIPPED_SHARE = 1 / 3
 """Size of a layer's zip, as a share of what it has unpacked: about that of layers that are made here."""
 
@@ -230,7 +229,7 @@ def fetch_s(size_bytes: int, memory_mb: int) -> float:
         size_bytes: size of the archives.
         memory_mb: memory of the function.
     """
-    return size_bytes / _UNPACKED_BYTES_PER_S / min(1.0, memory_mb / _MB_PER_PROCESSOR)
+    return size_bytes / _UNPACKED_BYTES_PER_S / min(1.0, processors(memory_mb))
 
 
 def room_beside(room_bytes: int, zipped_bytes: int) -> int:

@@ -109,6 +109,29 @@ def events(job: str, *, unified: bool, as_json: bool) -> None:
             click.echo("\n".join(printable(str(event)) for event in own))
 
 
+@click.command(
+    short_help="Show with which settings a job would have been cheaper or faster.",
+    epilog="Example: wrenlite advice f-6f3791",
+)
+@click.argument("job")
+@console.json_option
+def advice(job: str, *, as_json: bool) -> None:
+    """Show what a job would have taken and cost with other memory, batches or workers.
+
+    JOB is its id, or the beginning of it.
+    """
+    with console.errors_in_one_line():
+        found = find_job(job)
+        advised = found.advice()
+    if not as_json:
+        click.echo(printable(repr(advised)))
+        return
+    named = {name: getattr(advised, name)._asdict() for name in ("present", "cheapest", "fastest")}
+    settings = [each._asdict() for each in advised.settings]
+    rest = {"computing": advised.computing, "notes": list(advised.notes)}
+    console.print_json({"job": found.id, **named, "settings": settings, **rest})
+
+
 def print_output(name: str, task: int | None, *, follow: bool, as_json: bool) -> None:
     """Print what the tasks of a job have written, as far as the journal has kept it.
 
@@ -198,4 +221,4 @@ def cancel(job: str, *, as_json: bool) -> None:
         click.echo(f"{found.id}: {counted(cancelled, 'task')} cancelled.")
 
 
-COMMANDS = (list_jobs, show, events, attach_to, cancel)
+COMMANDS = (list_jobs, show, events, advice, attach_to, cancel)

@@ -66,7 +66,9 @@ _GATHER_S = 0.05
 
 _HOST, _PYTHON = platform.node(), platform.python_version()
 _TASK, _IS_OK, _STARTED = map(operator.attrgetter, ("task", "ok", "started"))
-_SECONDS, _OUTPUT = map(operator.attrgetter, ("seconds", "output"))
+_SECONDS, _OUTPUT, _CPU_S = map(operator.attrgetter, ("seconds", "output", "cpu_s"))
+_USED = ("busy_s", "load_s", "cpu_s", "init_s", "ready_s")
+"""Seconds of a usage that are written, with six digits."""
 _log = logging.getLogger("wrenlite")
 _Entry = Callable[[], "JobLog"]
 
@@ -262,6 +264,7 @@ class JobLog:
             at = now
         header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": tasks, "program": program}
         header |= {"kept": kept} if kept else {}
+        header |= {"prices": tuple(job._prices)} if job._prices is not None else {}
         self._add("submitted", at, {**header, "host": _HOST, "python": _PYTHON, "wrenlite": __version__})
 
     def _add(self, kind: str, at: float, facts: dict[str, Any], *, always: bool = False) -> None:
@@ -277,6 +280,7 @@ class JobLog:
         facts: dict[str, Any] = {"invocation": invocation, "tasks": seen.tasks}
         facts["started"] = [round(each, 6) for each in seen.started]
         facts["seconds"] = [round(each, 6) for each in seen.seconds]
+        facts["cpu_s"] = round(seen.cpu_s, 6)
         self._add("ran", at, {**facts, "failed": failed} if failed else facts)
         for task, text in seen.outputs:
             self._add_output(task, text)
@@ -300,7 +304,8 @@ class JobLog:
         usage, cause = ended.usage, ended.cause
         facts = {"invocation": invocation, "worker": usage.worker, "cold": usage.cold}
         facts |= {"request": usage.request_id, "requests": usage.requests, "gb_s": usage.gb_s}
-        facts |= {"load_s": round(usage.load_s, 6), "peak_bytes": usage.peak_bytes, "ran": usage.tasks}
+        facts |= {"peak_bytes": usage.peak_bytes, "used_bytes": usage.used_bytes, "ran": usage.tasks}
+        facts |= {"turns": usage.turns, **{name: round(getattr(usage, name), 6) for name in _USED}}
         if cause is not None:
             error = getattr(cause, "error", None)
             facts |= {"cause": type(cause).__name__.lower(), "error": _short(str(error)) if error else ""}
@@ -331,6 +336,8 @@ class _Facts(NamedTuple):
     """When the tasks started: of many tasks, only when the first one did."""
     seconds: Sequence[float]
     """How long each of them took; of many tasks, the time until the end of the last one."""
+    cpu_s: float
+    """Processor time of all of them."""
     failed: Sequence[Outcome]
     outputs: Sequence[tuple[int, str]]
 
@@ -344,7 +351,8 @@ def _facts(outcomes: Sequence[Outcome]) -> _Facts:
     failed = [] if all(map(_IS_OK, outcomes)) else [outcome for outcome in outcomes if not outcome.ok]
     wrote = any(map(_OUTPUT, outcomes))
     outputs = [(outcome.task, outcome.output) for outcome in outcomes if outcome.output] if wrote else []
-    return _Facts(list(map(_TASK, outcomes)), started, seconds, failed[:_DETAILED_TASKS], outputs)
+    cpu_s, shown = sum(map(_CPU_S, outcomes)), failed[:_DETAILED_TASKS]
+    return _Facts(list(map(_TASK, outcomes)), started, seconds, cpu_s, shown, outputs)
 
 
 class JournalInvoker:

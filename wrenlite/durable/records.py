@@ -15,10 +15,15 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wrenlite.advice.judging import Judged, advise
+from wrenlite.advice.value import Advice
 from wrenlite.config import Config
+from wrenlite.cost import Prices
 from wrenlite.durable import journal, places
 from wrenlite.durable.remote_journal import Elsewhere
-from wrenlite.errors import JobNotFound
+from wrenlite.durable.used import runs_of
+from wrenlite.errors import JobNotFound, OutOfMemory
+from wrenlite.job_figures import this_machine
 from wrenlite.protocol import held_in_words
 from wrenlite.texts import counted, duration, printable, timed
 
@@ -286,6 +291,25 @@ class JobRecord:
             texts = line.get("failed") if line["kind"] == "ran" else line.get("errors")
             found |= {int(task): text for task, text in (texts or {}).items()}
         return dict(sorted(found.items()))
+
+    def advice(self) -> Advice:
+        """Return which setting would have been cheapest, and which fastest: see ``Job.advice``.
+
+        Raises:
+            ConfigError: no batch of it has ended on a worker, or an older version of wrenlite has run it.
+        """
+        lines = self._lines()
+        prices = Prices(*lines[0]["prices"]) if "prices" in lines[0] else None
+        judged = Judged(
+            title=f"map {self.name} × {self.counts.tasks:,} on {self.backend}",
+            seconds=self.seconds,
+            prices=prices,
+            dollars=self.dollars,
+            over=self.state not in ("running", "unknown"),
+            failed=self.counts.failed,
+            ran_out=any(text.startswith(OutOfMemory.__name__) for text in self.errors().values()),
+        )
+        return advise(judged, runs_of(lines, prices), this_machine())
 
     def requests(self, task: int) -> list[str]:
         """Return Lambda's ids of the requests that a task travelled in, as far as their ends are known."""

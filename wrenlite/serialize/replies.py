@@ -210,6 +210,9 @@ def _is_usage(usage: Usage) -> bool:
         and _is_number(usage.cpu_s)
         and _is_count(usage.used_bytes)
         and _is_count(usage.tasks)
+        and _is_number(usage.init_s)
+        and _is_number(usage.ready_s)
+        and _is_count(usage.turns)
     )
 
 

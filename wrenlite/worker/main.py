@@ -45,6 +45,7 @@ from wrenlite.worker.memory_limit import MemoryLimit
 from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.peak_memory import LONG_S, PeakMemory, peak_bytes
+from wrenlite.worker.processor_time import processor_time
 from wrenlite.worker.pyplot import PyplotFinder
 from wrenlite.worker.runner import NotRun, Runner
 
@@ -221,8 +222,8 @@ def _serve(
             peak_bytes=memory.of_batch(),
             worker=str(os.getpid()),
             load_s=runner.load_s,
-            cpu_s=_cpu_s() - limit.cpu_s,
             tasks=tasks,
+            **processor_time().since(limit.used)._asdict(),
         )
         usage = usage._replace(store_puts=puts, store_gets=gets)
         left = process_state.has_new_children()
@@ -256,15 +257,16 @@ class _TimeLimit:
     def __init__(self, sender: Sender, is_limited: bool) -> None:
         self.begun = time.perf_counter()
         """When the first task began."""
-        self.cpu_s = _cpu_s()
-        """The processor time of this process and its children at that moment."""
+        self.used = processor_time()
+        """What this process had computed before that."""
         self._sender = sender
         self._is_limited = is_limited
         self._task_runs = False
 
     def begin(self) -> None:
         """Report that the first task begins: the parent counts its seconds from now on."""
-        self.begun, self.cpu_s, self._task_runs = time.perf_counter(), _cpu_s(), True
+        self.begun, self._task_runs = time.perf_counter(), True
+        self.used = processor_time()
         self._sender.begin_tasks()
         self._report(BEGIN)
 
@@ -284,12 +286,6 @@ class _TimeLimit:
     def _report(self, kind: int) -> None:
         if self._is_limited:
             self._sender.write(framing.small_frame((kind,)))
-
-
-def _cpu_s() -> float:
-    """Return the processor time of this process so far, and of the children that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 class Sender:

@@ -96,6 +96,9 @@ class Plane:
         """The age at which one is dropped that did not run, or failed, unless its function has another."""
         self.notification_copies = 1
         """How often S3 sends each of its events: none is lost on AWS as a rule, and one may come twice."""
+        self.shares_processor = False
+        """Whether new sandboxes have the share of the processors that their memory gives them on Lambda:
+        ``processor.is_available``. Otherwise they have all that there is."""
         self.events.clear()
         self.enforce_policies = False
         """Whether whoever signs with the name of a role may do only what the policies of that role allow."""
@@ -305,7 +308,14 @@ class Plane:
         visible = {**{place: str(folder) for place, folder in folders.items()}, **self._links.places}
         command = self.disks.command(visible, python, function.ephemeral_storage, program)
         with self._starting:
-            sandbox = Sandbox(command, env, self._logs, int(function.memory_size), self.init_limit_s)
+            sandbox = Sandbox(
+                command,
+                env,
+                self._logs,
+                int(function.memory_size),
+                self.init_limit_s,
+                shares_processor=bool(self.shares_processor),
+            )
         with self._lock:
             self._all[sandbox] = function.function_name
         return sandbox

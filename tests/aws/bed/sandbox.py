@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.aws.bed.processor import AllProcessors, ProcessorShare
+
 _POLL_S = 0.02
 _LOG_TAIL = 4096
 _MEMORY = re.compile(r"^(VmHWM|RssAnon|RssFile|RssShmem):\s+(\d+) kB", re.MULTILINE)
@@ -52,7 +54,14 @@ class Sandbox:
     """A process that serves one invocation at a time."""
 
     def __init__(
-        self, command: list[str], env: dict[str, str], logs: Path, memory_mb: int, init_limit_s: float
+        self,
+        command: list[str],
+        env: dict[str, str],
+        logs: Path,
+        memory_mb: int,
+        init_limit_s: float,
+        *,
+        shares_processor: bool,
     ) -> None:
         """Start the process, and wait for the end of its init phase.
 
@@ -64,7 +73,9 @@ class Sandbox:
             logs: a folder for its output.
             memory_mb: the most memory that it may hold.
             init_limit_s: the most seconds that the init phase may take.
+            shares_processor: whether it has after that no more of a processor than its memory gives it.
         """
+        self._shares_processor = shares_processor
         self.memory_mb = memory_mb
         self._command = command
         self._env = env
@@ -102,6 +113,8 @@ class Sandbox:
             stderr=self._log,
             start_new_session=True,
         )
+        kind = ProcessorShare if self._shares_processor else AllProcessors
+        self._share = kind(self._process.pid, self.memory_mb)
 
     def invoke(self, invocation: Invocation) -> Result:
         """Run an invocation within its deadline and the memory limit."""
@@ -118,6 +131,7 @@ class Sandbox:
                 if failure.kind == "Sandbox.Timedout":
                     text = self._timed_out(invocation, started_at)
                 return self._failed(failure.kind, text, started_at)
+        self._share.limit()
         self._events.put(invocation)
         while True:
             with contextlib.suppress(queue.Empty):
@@ -155,6 +169,7 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._share.close()
         self._api.shutdown()
         self._api.server_close()
 

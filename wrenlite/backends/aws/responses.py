@@ -64,7 +64,8 @@ class Report(NamedTuple):
     billed_s: float
     memory_mb: int
     peak_mb: int
-    cold: bool
+    init_s: float | None
+    """How long the sandbox took to start; None: it was there."""
 
 
 class Target(NamedTuple):
@@ -115,6 +116,7 @@ def interpret_response(
         gb_s=usage.gb_s,
         request_id=usage.request_id,
         used_bytes=usage.used_bytes,
+        init_s=usage.init_s,
     )
     return outcomes, ended._replace(usage=complete)
 
@@ -141,7 +143,8 @@ def parse_report(response: Response) -> Report | None:
     found = _REPORT.search(log)
     if found is None:
         return None
-    return Report(float(found[1]) / 1000, int(found[2]), int(found[3]), found[4] is not None)
+    init_s = float(found[4]) / 1000 if found[4] else None
+    return Report(float(found[1]) / 1000, int(found[2]), int(found[3]), init_s)
 
 
 def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
@@ -152,7 +155,8 @@ def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
     return Usage(
         peak_bytes=report.peak_mb * 2**20,
         used_bytes=report.peak_mb * 2**20,
-        cold=report.cold,
+        init_s=report.init_s or 0.0,
+        cold=report.init_s is not None,
         requests=1,
         gb_s=report.billed_s * report.memory_mb / 1024,
         request_id=request_id,
