@@ -20,22 +20,20 @@ def test_an_endless_iterable_is_mapped(executor):
     assert list(values) == []
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 100])
-def test_at_most_buffersize_items_are_read_ahead(executor, size):
-    read = []
-
-    def data():
+def test_at_most_buffersize_items_are_read_ahead(executor):
+    def data(read):
         for number in range(60):
             read.append(number)
             yield number
 
-    handed_out = 0
-    values = executor.map(square, data(), buffersize=size)
-    for place, value in enumerate(values):
-        assert value == place * place
-        assert len(read) - handed_out <= size
-        handed_out += 1
-    assert handed_out == 60
+    for size in (1, 2, 7, 100):
+        read, handed_out = [], 0
+        values = executor.map(square, data(read), buffersize=size)
+        for place, value in enumerate(values):
+            assert value == place * place
+            assert len(read) - handed_out <= size
+            handed_out += 1
+        assert handed_out == 60
 
 
 def test_starmap_and_options(executor):

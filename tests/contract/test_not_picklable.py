@@ -368,25 +368,30 @@ def returns(obj):
 CODE_FAILS = "the function of this job, what it refers to, or args= or kwargs= cannot be unpickled on the wor"
 
 
-@pytest.mark.parametrize(
-    ("run", "words"),
-    [
-        (lambda ex: ex.map(first_of, [FailsOnArrival("there")])[0], "item 0 cannot be unpickled"),
-        (lambda ex: ex.map(first_of, [1], args=(FailsOnArrival("there"),))[0], CODE_FAILS),
-        (lambda ex: ex.map(first_of, [1], kwargs={"y": FailsOnArrival("there")})[0], CODE_FAILS),
-        (lambda ex: ex.map(returns(FailsOnArrival("there")), [1])[0], CODE_FAILS),
-        (lambda ex: ex.map(first_of, [1], args=(ex.put(FailsOnArrival("there")),))[0], CODE_FAILS),
-        (lambda ex: ex.submit(first_of, 1, y=FailsOnArrival("there")), "the arguments of submit cannot be"),
-        (lambda ex: ex.map(lambda _: FailsOnArrival("here"), [1])[0], "cannot be unpickled here"),
-        (lambda ex: ex.map_reduce(lambda _: FailsOnArrival("there"), [1], list), "value of task 0 cannot be"),
-    ],
-    ids=["item", "args", "kwargs", "closure", "put", "submit", "value", "reduced value"],
-)
-def test_an_object_that_fails_where_it_arrives_is_named(executor, run, words):
-    with pytest.raises(wrenlite.RemoteError) as caught:
-        run(executor).result()
-    assert words in str(caught.value)
-    assert f"HasNoText: {NO_STR}" in str(caught.value)
+ARRIVALS = {
+    "item": (lambda ex: ex.map(first_of, [FailsOnArrival("there")])[0], "item 0 cannot be unpickled"),
+    "args": (lambda ex: ex.map(first_of, [1], args=(FailsOnArrival("there"),))[0], CODE_FAILS),
+    "kwargs": (lambda ex: ex.map(first_of, [1], kwargs={"y": FailsOnArrival("there")})[0], CODE_FAILS),
+    "closure": (lambda ex: ex.map(returns(FailsOnArrival("there")), [1])[0], CODE_FAILS),
+    "put": (lambda ex: ex.map(first_of, [1], args=(ex.put(FailsOnArrival("there")),))[0], CODE_FAILS),
+    "submit": (
+        lambda ex: ex.submit(first_of, 1, y=FailsOnArrival("there")),
+        "arguments of submit cannot be",
+    ),
+    "value": (lambda ex: ex.map(lambda _: FailsOnArrival("here"), [1])[0], "cannot be unpickled here"),
+    "reduced value": (
+        lambda ex: ex.map_reduce(lambda _: FailsOnArrival("there"), [1], list),
+        "value of task 0 cannot be",
+    ),
+}
+
+
+def test_an_object_that_fails_where_it_arrives_is_named(executor):
+    for place, (run, words) in ARRIVALS.items():
+        with pytest.raises(wrenlite.RemoteError) as caught:
+            run(executor).result()
+        assert words in str(caught.value), place
+        assert f"HasNoText: {NO_STR}" in str(caught.value), place
 
 
 def test_the_traceback_of_what_fails_on_arrival_is_the_users(executor):
