@@ -54,8 +54,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _add(files, config, f"commands/{name}", content)
     for name, page in notebook_pages.pages(_ROOT / "notebooks"):
         _add(files, config, f"notebooks/{name}", page, f"notebooks/{name}".replace(".md", ".ipynb"))
-    _places["notebooks"] = "notebooks/01_hello.md"
-    _add(files, config, "decisions/index.md", _index_of_decisions(), "docs/decisions")
+    _add(files, config, "decisions/index.md", _index_of_decisions(), "docs/decisions/index.md")
+    folders = {
+        path.removesuffix("/index.md"): place for path, place in _places.items() if "/index.md" in path
+    }
+    _places.update(folders, notebooks="notebooks/01_hello.md")
     for path in sorted(_linked_files(files)):
         _add(files, config, f"source/{path.lstrip('.')}.md", _shown_file(path), path)
     return files

@@ -54,9 +54,22 @@ def test_the_pages_have_every_command_and_every_option():
         assert [each.opts[0] for each in options if each.opts[0] not in text] == []
 
 
-def test_links_to_other_sites_are_well_formed():
+@pytest.fixture(scope="module")
+def pages():
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    text = "\n".join((ROOT / name).read_text() for name in listed.stdout.split())
+    return {name: (ROOT / name).read_text() for name in listed.stdout.split()}
+
+
+def test_lists_are_lists_for_both_readers_of_markdown(pages):
+    """GitHub needs no empty line before a list and two spaces before what is nested; MkDocs needs four."""
+    code = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
+    joined, nested = r"^(?![-*] |\d+\. | |$).+\n(?:[-*]|\d+\.) .*", r"^ {1,3}(?:[-*]|\d+\.) .*"
+    wrong = re.compile(f"{joined}|{nested}", re.MULTILINE)
+    assert {name: found for name, text in pages.items() if (found := wrong.findall(code.sub("", text)))} == {}
+
+
+def test_links_to_other_sites_are_well_formed(pages):
+    text = "\n".join(pages.values())
     addresses = set(re.findall(r"\]\((https?:[^)]*)\)", text))
     assert addresses
     wrong = [
