@@ -10,7 +10,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from wrenlite.backends.base import Backend
 from wrenlite.config import Progress
@@ -30,6 +30,9 @@ from wrenlite.storage.refs import Ref
 from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import check_switch, is_iterable, is_whole_number, shown, written
+
+if TYPE_CHECKING:
+    from wrenlite.executor import Executor
 
 _SUBMIT_OPTIONS = frozenset(
     {"retries", "timeout", "env", "seed", "modules", "keep", "cache", "progress", "logging"}
@@ -55,6 +58,11 @@ class MapOptions(NamedTuple):
     keep: bool = False
     detach: bool = False
     cache: bool = False
+
+    @property
+    def then(self) -> Executor | None:
+        """The executor of ``retries=Retry(then=…)``; None: there is none."""
+        return self.retries.then if isinstance(self.retries, Retry) else None
 
     def module_names(self, backend: Backend) -> set[str]:
         """Return the names of the modules that are to be sent, with all modules of the packages among them.

@@ -143,7 +143,7 @@ class Submission:
     def _identity_in_start(self, items: Sequence[object], options: MapOptions) -> JobIdentity | None:
         """Return how a map of a start is found when that is run again; None: it ends with this process."""
         start = current_start()
-        ends_here = options.keep or options.logging or self._check_then(options) is not None
+        ends_here = options.keep or options.logging or options.then is not None
         ends_here = ends_here or any(isinstance(each, Dependent) for each in items)
         return None if start is None or ends_here else start._jobs.identity(self._backend)
 
@@ -325,7 +325,7 @@ class Submission:
         backend = self._backend
         arguments.check_functions(function, style, data)
         options.check(backend)
-        then = self._check_then(options)
+        self._check_then(then := options.then, options.timeout, detach=options.detach)
         data = arguments.items_of(data, style)
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
@@ -373,16 +373,14 @@ class Submission:
             keeps=options.keep,
         )
 
-    def _check_then(self, options: MapOptions) -> Executor | None:
-        """Return the executor that ``then=`` names, which can run tasks of a job; None: there is none."""
-        then = options.retries.then if isinstance(options.retries, Retry) else None
-        if then is not None:
-            is_same = then._submission is self
-            check_then(then, self._backend, is_same=is_same, detach=options.detach)
-            arguments.check_attempts(0, options.timeout, then.backend)
-            if then._submission.is_shut_down:
-                raise ExecutorClosed(f"then={then!r}: it was shut down; make a new one")
-        return then
+    def _check_then(self, then: Executor | None, timeout: float | None, *, detach: bool = False) -> None:
+        """Check that the executor of ``then=`` can run tasks of a job."""
+        if then is None:
+            return
+        check_then(then, self._backend, is_same=then._submission is self, detach=detach)
+        arguments.check_attempts(0, timeout, then.backend)
+        if then._submission.is_shut_down:
+            raise ExecutorClosed(f"then={then!r}: it was shut down; make a new one")
 
     def _delete_values_after(self, job: Job[Any]) -> None:
         """Have the stored values of a job deleted once nothing can need them any more."""

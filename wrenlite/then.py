@@ -7,6 +7,8 @@ it its random generator, is the same. Whatever comes of it is reported as the en
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from wrenlite.protocol import (
     Packed,
     Plain,
     Request,
+    Stored,
     Usage,
     ref_key,
     result_key,
@@ -79,9 +82,12 @@ class Then:
 
     def takes(self, item: Packed | Plain) -> bool:
         """Return whether a task can run there: it finds what its item refers to."""
-        if _share_a_store(self.here, self.there) or not isinstance(item, Packed):
+        if _share_a_store(self.here, self.there):
             return True
-        return not all(any(mark in item.data for mark in marks) for marks in (_REFERRING, _STORED))
+        pickles = [self._blobs()[0], *([item.data] if isinstance(item, Packed) else [])]
+        return not any(
+            all(any(mark in data for mark in marks) for marks in (_REFERRING, _STORED)) for data in pickles
+        )
 
     def start(self, request: Request, emit: Emit) -> RunThere:
         """Hand over a request with one task, without waiting for it."""
@@ -89,16 +95,16 @@ class Then:
         Upload(run.begin).start()  # in a thread: the code may have to be written to a folder
         return run
 
-    def make_job(self, task: int) -> Job[Any]:
+    def make_job(self, task: int) -> JobThere:
         """Make the job that runs a task there."""
         there, job = self._submission, self._job
         total = max(len(job), task + 1)
         table, control = job._outcomes.class_table, there.dispatcher
-        made: Job[Any] = Job(f"{job.id}-{task}", job.name, control.backend, total, table, control)
+        made = JobThere(f"{job.id}-{task}", job.name, control.backend, total, table, control)
         made._tasks.keep_only(task)
         return made
 
-    def run(self, job: Job[Any], request: Request) -> None:
+    def run(self, job: JobThere, request: Request) -> None:
         """Run a job that ``make_job`` has made.
 
         Args:
@@ -116,6 +122,18 @@ class Then:
         self._submission._start(job, items, options, progress=False, is_served=True)
 
 
+class JobThere(Job[Any]):
+    """The job of the other executor that runs one task."""
+
+    on_over: Callable[[], None] | None = None
+    """Called when it is over, in the thread that schedules there: callbacks of users may hold others up."""
+
+    def _settle_futures(self, ended: Sequence[int]) -> None:
+        super()._settle_futures(ended)
+        if self.on_over is not None and self._tasks.over:
+            self.on_over()
+
+
 class RunThere:
     """A request that runs as a job of the other executor."""
 
@@ -130,7 +148,8 @@ class RunThere:
         self._then = then
         self._request = request
         self._emit = emit
-        self._job: Job[Any] | None = None
+        self._job: JobThere | None = None
+        self._unreported = [True]  # ``pop`` is atomic: the end is reported once
         self._is_cancelled = False
         [self._task] = request.tasks
 
@@ -138,13 +157,14 @@ class RunThere:
         """Make the job, and hand it to the other executor."""
         try:
             self._job = job = self._then.make_job(self._task)
-            job.add_done_callback(self._report)
             self._then.run(job, self._request)
-            if self._is_cancelled:
+            job.on_over = self._end
+            if job._tasks.over:
+                self._end()
+            elif self._is_cancelled:
                 job.cancel_tasks([self._task], wait=False)
         except Exception as error:
-            if self._job is None or not self._job._tasks.over:  # else its end was reported
-                self._report_error(error)
+            self._report_error(error)
 
     # As the scheduler sees it
 
@@ -179,7 +199,32 @@ class RunThere:
 
     # The end
 
-    def _report(self, job: Job[Any]) -> None:
+    def _end(self) -> None:
+        """Report the end of the job, unless that was done: a value may have to be fetched, in a thread."""
+        with contextlib.suppress(IndexError):
+            self._unreported.pop()
+            outcome = self._outcome_there()
+            is_here = not isinstance(outcome.packed, Stored) and size_of(outcome.packed) <= self._most_bytes
+            if is_here or not outcome.ok:
+                self._report()
+            else:
+                Upload(self._report).start()
+
+    @property
+    def _most_bytes(self) -> float:
+        """The largest value that is not stored, because another task takes it."""
+        most = self._request.limits.value_bytes
+        return math.inf if most is None else most
+
+    def _outcome_there(self) -> Outcome:
+        assert self._job is not None
+        outcome = self._job._tasks.outcomes[self._task]
+        assert outcome is not None
+        return outcome
+
+    def _report(self) -> None:
+        job = self._job
+        assert job is not None
         try:
             usage = job._tasks.last_usage(self._task) or Usage()
             # What all runs have cost is told apart: the prices there may be others.
@@ -190,8 +235,7 @@ class RunThere:
             self._report_error(error)
 
     def _outcome(self, job: Job[Any], usage: Usage) -> tuple[Sequence[Outcome], Ended]:
-        outcome = job._tasks.outcomes[self._task]
-        assert outcome is not None
+        outcome = self._outcome_there()
         if outcome is CANCELLED:
             text = f"it was cancelled on {self._then.name}, where then= has run it"
             return (), Ended(Died(TaskError(text)), usage, ())
@@ -201,8 +245,7 @@ class RunThere:
             return (), Ended(Died(type(made)(text)), usage, ())  # type: ignore[arg-type]
         name = job._task(self._task)
         packed = fetch_value(self._then.there, outcome.packed, name) if outcome.ok else outcome.packed
-        most = self._request.limits.value_bytes
-        if outcome.ok and most is not None and size_of(packed) > most:  # another task takes it
+        if outcome.ok and size_of(packed) > self._most_bytes:
             key = result_key(self._request.job, self._request.invocation, self._task)
             blob = framing.blob_of(packed)  # type: ignore[arg-type]
             self._then.here.put(key, blob)

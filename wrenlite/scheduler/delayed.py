@@ -69,8 +69,8 @@ class Delayed:
 
     def take_due(self) -> Mapping[PendingJob, Sequence[int]]:
         """Return the tasks whose time has come, by job. They wait no longer."""
-        now, due = self._clock(), dict[PendingJob, list[int]]()
-        while self._heap and self._heap[0][0] <= now:
+        due: dict[PendingJob, list[int]] = {}
+        while self._heap and self._heap[0][0] <= self._clock():
             _, _, pending, task = heapq.heappop(self._heap)
             pending.tasks.delayed -= 1
             due.setdefault(pending, []).append(task)

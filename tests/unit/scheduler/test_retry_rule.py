@@ -8,10 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wrenlite
-from tests.simulation import REFUSED_S, Case, simulate
+from tests.simulation import PACKED_NONE, REFUSED_S, Case, SimulatedLambda, simulate
 from wrenlite import Executor, Retry
+from wrenlite.backends.base import Backend, BatchingPolicy
+from wrenlite.cost import Prices
 from wrenlite.errors import RetriedErrors, class_name, why_final
+from wrenlite.job import Job
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.retry import Decision, RetryRule, decide, next_delay_s, rule_of
+from wrenlite.scheduler.state import Scheduler
+from wrenlite.storage.uploads import JobCode
 
 OUTAGE_S = 30.0
 
@@ -142,3 +149,23 @@ def test_tasks_that_wait_hold_no_slot():
     refused_s = REFUSED_S * sum(at < OUTAGE_S for at, _ in run.calls)
     assert run.makespan_s <= (1_000 * 0.5 + refused_s) / 10 * 1.15, "no slot was idle"
     assert {run.attempts[task] for task in range(1_000) if task not in clients} == {1}
+
+
+def test_tasks_that_wait_fail_at_once_when_the_budget_is_spent():
+    account = SimulatedLambda(Case("503", [1.0], 1, clients=[0], server_is_back_at=OUTAGE_S))
+    prices = Prices(gb_s=0.0, request=1.0, memory_gb=1.0, limit_s=900.0)
+    policy = BatchingPolicy(1.0, 0.1, 2**20)
+    backend = Backend("simulation", None, account, policy, prices=prices, budget=1.5)
+    scheduler = Scheduler(
+        backend, lambda *news: scheduler.on_report(*news), lambda *_: None, lambda: account.now
+    )
+    job = Job("job", "job", backend, 1, (), None)
+    options = JobOptions(JobCode("code"), {}, None, rule_of(Retry(3, delay_s=600)), None)
+    scheduler.add(PendingJob(job, [PACKED_NONE], options))
+    while scheduler.jobs:
+        scheduler.start_one()
+        if scheduler.jobs:
+            assert account.step(scheduler.wait_s)
+    assert account.now < OUTAGE_S, "it did not wait for the end of the delay"
+    assert isinstance(job._outcomes.made_error(0), wrenlite.BudgetExceeded)
+    assert scheduler.wait_s is None
