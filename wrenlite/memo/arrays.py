@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 _RAW_KINDS = frozenset("biufcSUmM")
 """Kinds of dtypes whose memory is their value. Objects and texts of any length are pointers."""
+_NAMED_KINDS = frozenset("biufcSUO")
+"""Kinds of dtypes of which nothing counts but their text."""
+_USER_DEFINED = 256
+"""The first number of a dtype of another package, such as bfloat16."""
 
 
 def write_array(encoder: Encoder, array: Any) -> bool:
@@ -45,7 +49,8 @@ def write_scalar(encoder: Encoder, scalar: Any) -> bool:
 
 def write_dtype(encoder: Encoder, dtype: Any) -> None:
     """Write a dtype. Equal ones are written equally, whether they are one object or not."""
-    if dtype.isbuiltin == 1 and dtype.metadata is None and dtype.kind not in "mM":
+    is_plain = dtype.fields is None and dtype.subdtype is None and dtype.metadata is None
+    if is_plain and dtype.kind in _NAMED_KINDS and dtype.num < _USER_DEFINED:
         encoder.add_parts("dtype", dtype.str)
     else:
         encoder.add_parts("dtype", *dtype.__reduce__())

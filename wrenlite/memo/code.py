@@ -40,6 +40,7 @@ LOOK_AT_CODE = frozenset(
 )
 """Where code has one of these names, positions and docstrings count as well: its values may have them."""
 
+_READ_CHARACTERS = 100_000
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -96,8 +97,8 @@ def _is_note(code: types.CodeType, at: int) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text that may be names."""
-    return _WORD.findall(text)
+    """Return the words of a text that may be names; of a very long one none, since it is data."""
+    return _WORD.findall(text) if len(text) <= _READ_CHARACTERS else []
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -31,7 +31,8 @@ class Digest:
     parts: Mapping[str, str]
     """The digest of each part, by a name that the user knows: ``helper geo.project``, ``package numpy``.
 
-    That of a package or of Python is its version, that of a number is the number."""
+    That of a package or of Python is its version, that of a number is the number.
+    """
     where: Where = field(repr=False)
     reach: Reach = field(repr=False, compare=False)
     """What the code of the call reaches."""
@@ -162,9 +163,9 @@ class Items:
             raise Refused("it is nested too deeply").error(f"item {task}") from None
         whole = hashlib.sha256(self._call.hex.encode())
         if self._call.seeded:
-            whole.update(b"task %d" % task)
+            whole.update(b"task %d;" % task)
         if definitions or named:
-            whole.update(self._digest_of_definitions(definitions, frozenset(named)).encode())
+            whole.update(b"with " + self._digest_of_definitions(definitions, frozenset(named)).encode())
         whole.update(encoder.out)
         return whole.hexdigest()
 
@@ -224,7 +225,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _hash_of_parts(parts: Mapping[str, str]) -> str:

@@ -31,8 +31,6 @@ from wrenlite.memo.values import Encoder, Memory, Named
 from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_imported_by, travels_by_value
 
 _READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
-_READ_CHARACTERS = 100_000
-"""A longer text is data."""
 _SHOWN = 10**15
 """Smaller integers are their own digests, so that users see them."""
 
@@ -165,8 +163,7 @@ class Reach:
 
     def _read(self, text: str) -> None:
         """Take the words of a text in a value: a package may look a class up by a name in a setting."""
-        if len(text) <= _READ_CHARACTERS:
-            self.texts.update(words_of(text))
+        self.texts.update(words_of(text))
 
     def _refer_by_name(self, module: str, name: str) -> str:
         self._modules.reach(module)

@@ -178,7 +178,7 @@ class Encoder:
     def _add_other(self, obj: Any) -> None:
         """Write an object that is of no basic type."""
         kind = type(obj)
-        if isinstance(obj, _REFERRED) or (isinstance(obj, types.BuiltinFunctionType) and _has_module(obj)):
+        if issubclass(kind, _REFERRED) or (kind is types.BuiltinFunctionType and _has_module(obj)):
             self.add_referred(obj)
         elif kind.__module__ == "numpy" and (write_scalar(self, obj) or write_array(self, obj)):
             pass
@@ -188,7 +188,7 @@ class Encoder:
             self._add_reference(obj)
         elif (parts := _parts_of(obj)) is not None:
             self.add_parts(class_name(kind), *parts)
-        elif isinstance(obj, enum.Enum) or not self.seen(obj):
+        elif isinstance(obj, enum.Enum) or kind.__module__ in _IMMUTABLE or not self.seen(obj):
             self._add_reduced(obj)
 
     def _add_reference(self, obj: ByReference) -> None:
@@ -281,6 +281,22 @@ _WRITERS: dict[type, Callable[[Encoder, Any], None]] = {
 }
 
 
+_IMMUTABLE = frozenset(
+    {
+        *(
+            "datetime",
+            "decimal",
+            "fractions",
+            "ipaddress",
+            "pathlib",
+            "pathlib._local",
+            "re",
+            "uuid",
+            "zoneinfo",
+        ),
+    }
+)
+"""Modules whose objects are all immutable: whether there are two, or one twice, does not count."""
 _REFERRED = (*DEFINITIONS, types.ModuleType)
 
 
@@ -310,7 +326,11 @@ _PARTS: tuple[tuple[Any, Callable[[Any], tuple[Any, ...]]], ...] = (
 
 
 def _parts_of(obj: Any) -> tuple[Any, ...] | None:
-    return next((parts(obj) for kind, parts in _PARTS if isinstance(obj, kind)), None)
+    """Return what an object of one of these types consists of. Its class counts where it is derived."""
+    parts = next((parts(obj) for kind, parts in _PARTS if isinstance(obj, kind)), None)
+    if parts is None or (is_users(type(obj)) and type(obj).__module__ != "__main__"):
+        return parts
+    return *parts, type(obj), getattr(obj, "__dict__", None)
 
 
 def _reduction_of(obj: Any) -> Any:

@@ -584,6 +584,16 @@ ENEMIES = {
         "import typing\n\n\ndef f(x: typing.Annotated[int, 1]):\n    return f.__annotations__\n", "1]", "2]"
     ),
     "universal function": value("numpy.add", "numpy.multiply", "import numpy"),
+    "class of a property": script(
+        "class P(property):\n    def __get__(self, obj, kind=None):\n        return 1\n\n\nclass A:\n    b = P(len)\n\n\ndef f(x):\n    return A.b\n",
+        "return 1",
+        "return 2",
+    ),
+    "attribute of a property": script(
+        "class P(property):\n    pass\n\n\nclass A:\n    b = P(len)\n\n\nA.__dict__['b'].c = 1\n\n\ndef f(x):\n    return A\n",
+        "c = 1",
+        "c = 2",
+    ),
     "own namespace": geo(
         "return geo.a",
         "x = 1",

@@ -1,9 +1,13 @@
 """Objects as bytes: equal for objects that tasks cannot tell apart, and for no others."""
 
 import copy
+import datetime
+import pathlib
 import pickle
 import struct
 
+import numpy
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +84,19 @@ def test_equal_texts_are_equal_whether_they_are_one_object_or_two():
     assert encoded([(1, "a"), (1, "a")]) == encoded([pickle.loads(pickle.dumps((1, "a"))) for _ in range(2)])
 
 
+def test_an_array_that_was_pickled_has_equal_bytes():
+    fields = numpy.zeros(2, [("a", "i4"), ("b", "O")])
+    arrays = [
+        numpy.ones(3),
+        numpy.ones((2, 3), order="F"),
+        fields,
+        numpy.zeros(2, "M8[s]"),
+        numpy.array(["a"]),
+    ]
+    for array in (*arrays, numpy.random.default_rng(1), pandas.DataFrame({"a": [1, 2], "b": ["x", None]})):
+        assert encoded(array) == encoded(pickle.loads(pickle.dumps(array)))
+
+
 def test_the_order_of_a_set_does_not_matter():
     members = [f"member {number}" for number in range(50)]
     other_order = members[::-1]
@@ -98,8 +115,9 @@ def test_a_mutable_object_in_a_set_and_outside_is_refused():
         def __init__(self):
             self.inside = []
 
-    key = Key()
+    key, path = Key(), pathlib.Path("a")
     encoded({key})
+    encoded([{path, datetime.date(2020, 1, 1)}, path])
     with pytest.raises(Refused, match="is in a set, and in another place too"):
         encoded([{key}, key.inside])
     with pytest.raises(Refused, match="is in a set, and in another place too"):
