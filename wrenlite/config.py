@@ -63,7 +63,7 @@ class Config:
     journal: str | None = None
     """Folder of the journal of jobs; ``off``: no journal; None: the user's state folder."""
     cache: str | None = None
-    """Folder of the values that ``map`` with ``cache=True`` keeps; None: in the user's cache folder."""
+    """Folder of the values that ``cache=True`` keeps; ``off``: none; None: in the user's cache folder."""
     cache_bytes: int | None = None
     """Bytes of kept values on this machine, also written as ``5GB``; None: 10 GB. Those that nobody has used
     for the longest time are deleted first."""
@@ -356,7 +356,7 @@ _VALID_VALUES = {
     "budget": "a number of dollars above 0",
     "progress": "auto, true or false",
     "journal": "a folder, or off",
-    "cache": "a folder",
+    "cache": "a folder, or off",
     "cache_bytes": "a number of bytes, or a size such as 512MB or 5GB",
     "cache_days": "a number of days above 0, such as 30 or 30d",
     "loglevel": "DEBUG, INFO, WARNING or ERROR",

@@ -84,7 +84,11 @@ class KeptValues:
                 "of then= has other versions of packages"
             )
             return None
+        from wrenlite.memo.cache import OFF
         from wrenlite.memo.remembered import remembered  # other maps need none of it
+
+        if self._config.cache == OFF:
+            return None
 
         env, names = dict(options.env or {}), options.module_names(self._backend)
         return remembered(self._config, self._backend, call, env, names, also_sent)

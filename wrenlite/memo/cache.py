@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from wrenlite.config import Config
-from wrenlite.errors import WrenliteError
+from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.memo.blobs import delete_files, delete_strays
 from wrenlite.memo.index import Entry, Index, index_in
 
@@ -23,8 +23,14 @@ _ROOM = 0.9
 """The share of the bound that is left when it was reached, so that it is not reached again at once."""
 _LOOKS = 16
 """So many times while as many bytes are written as are kept, the bound is looked at."""
+_ASIDE_S = 7 * DAY_S
+"""Seconds for which an index is left that was set aside."""
 _STRAY_S = DAY_S
 """Seconds after which a file without an entry is deleted."""
+
+
+OFF = "off"
+"""The setting ``cache`` with which nothing is kept."""
 
 
 def cache_folder(setting: str | None) -> Path:
@@ -32,7 +38,12 @@ def cache_folder(setting: str | None) -> Path:
 
     Args:
         setting: the setting ``cache``.
+
+    Raises:
+        ConfigError: it says that nothing is kept.
     """
+    if setting == OFF:
+        raise ConfigError("cache=off: no values are kept. Set a folder, or take the setting back")
     if setting:
         return Path(setting).expanduser().absolute()
     import platformdirs
@@ -92,6 +103,7 @@ class Cache:
         rows = self.index.oldest()
         self.forget(unwanted(rows, now, most_bytes=self.most_bytes, longest_s=self.days * DAY_S))
         delete_strays(self.folder, self.index.in_files(), now - _STRAY_S)
+        self.index.delete_set_aside(now - _ASIDE_S)
         self.index.shrink()
 
     def _tidy_quietly(self) -> None:

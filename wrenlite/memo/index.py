@@ -118,6 +118,7 @@ class Index:
         self._path = folder / NAME
         self._lock = threading.RLock()  # a signal handler may map while its thread holds it
         self._open: tuple[sqlite3.Connection, tuple[int, int]] | None = None
+        self._seen: tuple[int, int] | None = None
 
     # Values
 
@@ -302,6 +303,7 @@ class Index:
             self.close()
         make_private(self.folder)
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._seen = _identity(self._path)
         connection = self._connect()
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
@@ -328,12 +330,21 @@ class Index:
             raise
         return connection
 
+    def delete_set_aside(self, before: float) -> None:
+        """Delete files that were set aside before a time, in seconds since the epoch."""
+        for path in self.folder.glob(f"{NAME}.*-*"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
     def _set_aside(self, why: str) -> None:
         """Rename the file, and tell the user."""
+        seen = self._open[1] if self._open is not None else self._seen
         self.close()
+        if _identity(self._path) != seen:  # another process was faster
+            return
         name = f"{NAME}.{why}-{time.strftime('%Y%m%dT%H%M%S')}"
-        with contextlib.suppress(FileNotFoundError):  # another process was faster
-            os.replace(self._path, self.folder / name)
+        os.replace(self._path, self.folder / name)
         for suffix in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._path}{suffix}")

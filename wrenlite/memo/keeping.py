@@ -7,6 +7,7 @@ that schedules never waits for a disk.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from wrenlite.memo.blobs import Blobs, Owner
     from wrenlite.memo.cache import Cache
     from wrenlite.memo.index import Entry
+
+_log = logging.getLogger("wrenlite")
 
 
 class Keeper:
@@ -50,7 +53,11 @@ class Keeper:
         except Exception as error:  # a full disk, or a defect of wrenlite: jobs do not depend on it
             self._is_broken = True
             reason = getattr(error, "strerror", None) or str(error) or repr(error)
-            warn(f"cache=True: further values of this job are not kept, in {self._cache.folder}: {reason}")
+            text = f"cache=True: further values of this job are not kept, in {self._cache.folder}: {reason}"
+            try:
+                warn(text)
+            except UserWarning:  # the program has made errors of warnings: none may end the invoker's thread
+                _log.warning(text)
 
     def _entry(self, outcome: Outcome) -> Entry | None:
         task = outcome.task

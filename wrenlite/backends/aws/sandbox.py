@@ -49,7 +49,12 @@ class Sandbox:
             environ: the environment variables of the function.
         """
         # A map inside a task runs in that task. /tmp is the only folder that can be written to.
-        own = {"WRENLITE_BACKEND": "inline", "WRENLITE_CONFIG": "", "WRENLITE_JOURNAL": "off"}
+        own = {
+            "WRENLITE_BACKEND": "inline",
+            "WRENLITE_CONFIG": "",
+            "WRENLITE_JOURNAL": "off",
+            "WRENLITE_CACHE": "off",
+        }
         own["HOME"] = "/tmp"  # noqa: S108  # Lambda's
         self._env = {**environ, **own}
         self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
