@@ -10,10 +10,11 @@ from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend, Invoker
 from wrenlite.config import Config
 from wrenlite.job import Job
+from wrenlite.memo.hits import NO_HITS, Hits
 from wrenlite.memo.keeping import Keeper, KeepingInvoker, keep_and_report
 from wrenlite.notices import warn
-from wrenlite.open_job import Prepared
-from wrenlite.protocol import Emit, Packed, Plain, Request
+from wrenlite.open_job import OpenJob, Prepared
+from wrenlite.protocol import Emit, Outcome, Packed, Plain, Request
 from wrenlite.scheduler.elsewhere import Elsewhere, RunElsewhere
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.serialize.by_reference import Dependent
@@ -45,6 +46,8 @@ class RunAgain(NamedTuple):
     remembered: Remembered
 
 
+Pack = Callable[[Any, int], "Packed | Plain | Dependent | Outcome"]
+"""Makes a task of an item and its number; an outcome: of a task that need not run."""
 Run = Callable[[RunAgain, Sequence[int]], Job[Any]]
 """Runs some of the tasks in a new job."""
 
@@ -93,6 +96,39 @@ class KeptValues:
         env, names = dict(options.env or {}), options.module_names(self._backend)
         return remembered(self._config, self._backend, call, env, names, also_sent)
 
+    def find(
+        self,
+        before: Remembered | None,
+        items: Sequence[Packed | Plain | Dependent],
+        table: Sequence[object],
+        *,
+        one_by_one: bool,
+    ) -> Hits:
+        """Return the values that there are for a job.
+
+        Args:
+            before: what earlier jobs have left.
+            items: the items, as they are sent.
+            table: the class table of the job.
+            one_by_one: the values are looked for later, when the items are read.
+        """
+        if before is None:
+            return NO_HITS
+        return before.begin(table) if one_by_one else before.find(items, table)
+
+    def keep(self, job: Job[Any]) -> Callable[[], object]:
+        """Keep the values of a job, whose requests come next. Return what is called when it is over."""
+        before: Remembered = job._remembered
+        forget = self.invoker.keep(job.id, before.keeper)
+
+        def end() -> None:
+            forget()
+            before.end()
+            if isinstance(job, OpenJob):
+                before.note_run(job.id, len(job), job.cached)
+
+        return end
+
     def begin(
         self, job: Job[Any], prepared: Prepared, run: Run
     ) -> Sequence[Packed | Plain | Dependent | None]:
@@ -126,6 +162,27 @@ class KeptValues:
             )
             before.run_again_by(partial(_compute, again, run))
         return [None if task in hits.values else item for task, item in enumerate(prepared.items)]
+
+    def pack_unless_kept(self, prepared: Prepared, pack: Callable[..., Any]) -> Pack:
+        """Return what makes a task of an item that was read, or the outcome of one whose value is kept.
+
+        Args:
+            prepared: what was prepared for the job.
+            pack: pickles an item, given its number.
+        """
+        before = prepared.remembered
+        if before is None:
+            return lambda item, number: pack(item, number=number)
+
+        def pack_or_find(item: Any, number: int) -> Packed | Plain | Dependent | Outcome:
+            value = before.value_of(item, number)
+            if value is not None:
+                return Outcome(number, True, value, 0.0, 0.0, 0.0, "")
+            packed: Packed | Plain | Dependent = pack(item, number=number)
+            before.sent()
+            return packed
+
+        return pack_or_find
 
     def before_then(self, job: Job[Any], then: Elsewhere) -> Elsewhere:
         """Return the executor that tasks of a job move to, whose values are kept too."""

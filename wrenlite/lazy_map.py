@@ -120,7 +120,7 @@ class Reader(Generic[T_co]):
         self,
         job: OpenJob[T_co],
         data: Iterator[Any],
-        pack: Callable[[Any, int], Packed | Plain | Dependent],
+        pack: Callable[[Any, int], Packed | Plain | Dependent | Outcome],
         buffersize: int,
     ) -> None:
         """Create a reader that has read nothing.
@@ -128,7 +128,7 @@ class Reader(Generic[T_co]):
         Args:
             job: the job. Nobody else submits to it.
             data: its items.
-            pack: pickles an item, given its number.
+            pack: pickles an item, given its number; an outcome: its task need not run.
             buffersize: the most items that have been read and whose values were not handed out.
         """
         self.job = job

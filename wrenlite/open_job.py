@@ -16,7 +16,7 @@ from wrenlite.errors import JobClosed
 from wrenlite.futures import Future, T_co
 from wrenlite.job import Job
 from wrenlite.memo.hits import NO_HITS, Hits
-from wrenlite.protocol import Packed, Plain, Style
+from wrenlite.protocol import Outcome, Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.options import JobOptions
@@ -89,7 +89,8 @@ class OpenJob(Job[T_co]):
         """
         forgets, entries = prepared.options.forgets, prepared.class_table.entries
         super().__init__(job_id, name, backend, 0, entries, dispatcher, open=True, forgets=forgets, kept=kept)
-        self._arrivals: Arrivals[Packed | Plain | Dependent] = Arrivals()
+        self._arrivals: Arrivals[Packed | Plain | Dependent | Outcome] = Arrivals()
+        self._remembered = prepared.remembered
         self._class_table = prepared.class_table
         self._modules = frozenset(prepared.class_table.modules)
         """The modules that workers have."""

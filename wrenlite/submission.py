@@ -196,7 +196,7 @@ class Submission:
         if buffersize is None:
             return self.run(function, style, data, options)
         arguments.check_size("buffersize", buffersize)
-        for name in ("keep", "detach", "cache"):
+        for name in ("keep", "detach"):
             if getattr(options, name):
                 raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
@@ -205,9 +205,7 @@ class Submission:
         prepared = self._prepare(function, style, first, options, forgets=True)
         job = self._open(prepared, options.progress)
 
-        def pack(item: Any, number: int) -> Packed | Plain | Dependent:
-            return job._pack(item, style, number)
-
+        pack = self._kept.pack_unless_kept(prepared, partial(job._pack, style=style))
         return LazyValues(Reader(job, itertools.chain(first, items), pack, buffersize))
 
     def open(self, function: Callable[..., T], options: MapOptions) -> OpenJob[T]:
@@ -348,7 +346,7 @@ class Submission:
             if then is not None:
                 arguments.check_code_size(call, len(pickled.blob), then.backend.code_bytes)
                 check_items(backend, then, class_table.references, items)
-            hits = before.find(items, class_table.entries) if before is not None else hits
+            hits = self._kept.find(before, items, class_table.entries, one_by_one=forgets)
             runs = len(hits.values) < len(items) or reduces or is_open
             if runs or hits.readers:
                 check = partial(self._check_packages, call, class_table, then)
@@ -529,7 +527,7 @@ class Submission:
         if self._journal is not None:
             release = partial(_call_both, release, self._journal.add(job))
         if job._remembered is not None:
-            release = partial(_call_both, release, self._kept.invoker.keep(job.id, job._remembered.keeper))
+            release = partial(_call_both, release, self._kept.keep(job))
         there = None if options.then is None else options.then._submission
         if there is not None:
             release = partial(_call_both, release, partial(there.dispatcher.serve, job, on=False))

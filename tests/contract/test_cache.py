@@ -138,6 +138,21 @@ def test_kept_values_go_on_to_other_tasks(executor, runs):
     assert executor.map(lambda value: int(value[-1]), arrays.refs()).results() == [0, 1, 2]
 
 
+def test_items_that_are_read_one_by_one_have_their_values(executor, runs):
+    def values(count):
+        lazy = executor.map(work, range(count), args=(runs.path,), cache=True, buffersize=2)
+        return lazy.job, [(type(value), value.x) for value in lazy]
+
+    pairs = [(Point, 0), (Odd, 1), (Point, 2), (Odd, 3), (Point, 4), (Odd, 5)]
+    assert values(4)[1] == pairs[:4]
+    job, found = values(6)
+    assert (job.cached, found) == (4, pairs)
+    assert runs() == Counter("012345")
+    assert executor.map(work, range(6), args=(runs.path,), cache=True).cached == 6
+    assert executor.submit(work, 5, runs.path, cache=True).result().x == 5
+    assert executor.submit(work, 5, runs.path, cache=True).job.cached == 1
+
+
 def test_what_has_no_digest_runs_each_time_and_is_named(pool):
     def double(value):
         return 2 * value

@@ -27,19 +27,22 @@ _log = logging.getLogger("wrenlite")
 class Keeper:
     """Keeps the values of one job. Any thread may use it."""
 
-    def __init__(self, cache: Cache, blobs: Blobs, owner: Owner, keys: Sequence[bytes | None]) -> None:
+    def __init__(
+        self, cache: Cache, blobs: Blobs, owner: Owner, key_of: Callable[[int], bytes | None]
+    ) -> None:
         """Create it.
 
         Args:
             cache: takes the values.
             blobs: writes them.
             owner: what they belong to.
-            keys: of the tasks, by task number; None: its value is not kept.
+            key_of: returns the key of a task that has a value, by its number; None: that is not kept.
         """
         self._cache = cache
         self._blobs = blobs
-        self._owner = owner
-        self._keys = keys
+        self.owner = owner
+        """What the next values belong to."""
+        self._key_of = key_of
         self._is_broken = False
 
     def keep(self, outcomes: Sequence[Outcome]) -> None:
@@ -60,9 +63,8 @@ class Keeper:
                 _log.warning(text)
 
     def _entry(self, outcome: Outcome) -> Entry | None:
-        task = outcome.task
-        key = self._keys[task] if outcome.ok and task < len(self._keys) else None  # a reduction has no key
-        return None if key is None else self._blobs.keep(key, outcome.packed, self._owner)
+        key = self._key_of(outcome.task) if outcome.ok else None
+        return None if key is None else self._blobs.keep(key, outcome.packed, self.owner)
 
 
 class KeepingInvoker:

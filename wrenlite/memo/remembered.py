@@ -25,6 +25,8 @@ from wrenlite.serialize.pickling import Call, function_name
 from wrenlite.texts import counted
 
 _KEY_BYTES = 20
+_USED_TOGETHER = 1_000
+"""Values that are read one by one, whose use is written down together."""
 
 
 class Remembered:
@@ -51,15 +53,19 @@ class Remembered:
         self._first_error = ""
         self._finder: Finder | None = None
         self._number = 0
+        self._table: Sequence[object] = ()
+        self._defined = 0
+        self._waiting: dict[int, bytes] = {}
+        self._used: list[bytes] = []
+        self._has_warned = False
 
     def watch(self, data: Iterable[Any]) -> Iterator[Any]:
         """Yield the items, after the digest of each was computed."""
         for item in data:
-            self.keys.append(self._key(item))
+            self.keys.append(self._key(item, len(self.keys)))
             yield item
 
-    def _key(self, item: Any) -> bytes | None:
-        task = len(self.keys)
+    def _key(self, item: Any, task: int) -> bytes | None:
         try:
             return bytes.fromhex(self._items.digest_of(item, task))[:_KEY_BYTES]
         except NotDigestible as error:
@@ -79,28 +85,94 @@ class Remembered:
                 self._first_error = self._first_error or f"item {task} takes the value of another task"
         if self._first_error:
             self._warn(self._first_error)
-        index, parts = self._cache.index, json.dumps(dict(self._digest.parts))
         try:
-            self._number = index.call(self._digest.hex, self._name, parts)
-            definitions = Definitions(table, self._items)
-            self._finder = Finder(self._cache, self._blobs, definitions)
-            hits = self._finder.find(self.keys)
-            name = index.add_definitions(definitions.text) if definitions.are_known else None
-            self.keeper = Keeper(self._cache, self._blobs, Owner(self._number, name), self.keys)
-        except (StoreError, OSError) as error:
+            owner = self._define(table)
+            hits = self._finder_of_job.find(self.keys)
+        except StoreError as error:
             warn(f"cache=True: {error}. This job runs without kept values")
             return NO_HITS
+        self.keeper = Keeper(self._cache, self._blobs, owner, self._key_of)
         return hits
+
+    def _define(self, table: Sequence[object]) -> Owner:
+        """Take notice of the class table of the job, and return what its values belong to."""
+        index, parts = self._cache.index, json.dumps(dict(self._digest.parts))
+        self._number = index.call(self._digest.hex, self._name, parts)
+        definitions = Definitions(table, self._items)
+        self._finder = Finder(self._cache, self._blobs, definitions)
+        return Owner(self._number, index.add_definitions(definitions.text) if definitions.are_known else None)
+
+    @property
+    def _finder_of_job(self) -> Finder:
+        assert self._finder is not None
+        return self._finder
+
+    def _key_of(self, task: int) -> bytes | None:
+        return self.keys[task] if task < len(self.keys) else None  # a reduction has none
 
     def _warn(self, reason: str) -> None:
         count = self.keys.count(None)
         whose = "the value of one item is" if count == 1 else f"the values of {counted(count, 'item')} are"
         warn(f"cache=True: {whose} not kept: {reason}")
 
-    @property
-    def may_run_again(self) -> list[int]:
-        """The tasks whose values were found, and may be gone when they are read."""
-        return [] if self._finder is None else self._finder.may_run_again
+    # Items that are read one by one
+
+    def begin(self, table: Sequence[object]) -> Hits:
+        """Get ready for items that are read one by one, and return no values.
+
+        Args:
+            table: the class table of the job, which may grow.
+        """
+        self._table, self.keys = table, []
+        try:
+            self.keeper = Keeper(self._cache, self._blobs, self._define(table), self._take_key)
+            self._defined = len(table)
+        except StoreError as error:
+            self._give_up(error)
+        return NO_HITS
+
+    def value_of(self, item: Any, task: int) -> Packed | Plain | None:
+        """Return the value that there is for an item; None: its task runs, and its value is kept."""
+        if self.keeper is None:
+            return None
+        key = self._key(item, task)
+        if key is None:
+            if not self._has_warned:
+                warn(f"cache=True: values of items are not kept: {self._first_error}")
+            self._has_warned = True
+            return None
+        try:
+            value = self._finder_of_job.value(key)
+        except StoreError as error:
+            self._give_up(error)
+            return None
+        if value is None:
+            self._waiting[task] = key
+        else:
+            self._used.append(key)
+            if len(self._used) >= _USED_TOGETHER:
+                self.end()
+        return value
+
+    def sent(self) -> None:
+        """Take notice that an item was pickled, which may have brought classes into the table."""
+        if self.keeper is not None and len(self._table) > self._defined:
+            self.keeper.owner, self._defined = self._define(self._table), len(self._table)
+
+    def end(self) -> None:
+        """Write down which values were used."""
+        if self._used:
+            self._cache.use(self._used)
+            self._used = []
+
+    def _take_key(self, task: int) -> bytes | None:
+        return self._waiting.pop(task, None)
+
+    def _give_up(self, error: StoreError) -> None:
+        self.keeper = None
+        warn(f"cache=True: {error}. This job goes on without kept values")
+
+    # Values that are gone, and runs
 
     def run_again_by(self, compute: Callable[[Sequence[int]], Callable[[int], Packed | Plain]]) -> None:
         """Have values that are gone computed by a function, which is called with the tasks."""

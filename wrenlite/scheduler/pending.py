@@ -118,6 +118,7 @@ class PendingJob:
     _sent: Sequence[Sent] = ()
     _one_at_a_time: Set[int] = frozenset()
     """Tasks that run while no other task of the job does. They come last."""
+    _kept: Sequence[Outcome] = ()
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
     waiting = 0
@@ -140,7 +141,7 @@ class PendingJob:
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
-        arrivals: Arrivals[Packed | Plain | Dependent] | None = None,
+        arrivals: Arrivals[Any] | None = None,
         blobs: Callable[[], tuple[bytes, bytes | None]] | None = None,
         run_again: RunAgain | None = None,
     ) -> None:
@@ -370,9 +371,17 @@ class PendingJob:
         self._items.extend(items)
         self._queue_new(items)
         self.tasks.grow(len(items))
+        if Outcome in set(map(type, items)):
+            self._kept = [item for item in items if isinstance(item, Outcome)]
+            self.tasks.cached += len(self._kept)
         if self.arrivals.ended and self.tasks.unfinished:
             self.tasks.open = False  # otherwise only once what the job holds is released
         return len(items)
+
+    def take_kept(self) -> Sequence[Outcome]:
+        """Return, once, the outcomes of new tasks that need not run: earlier jobs have left their values."""
+        kept, self._kept = self._kept, ()
+        return kept
 
     def take(self, count: int, max_bytes: int) -> Sequence[int]:
         """Take the next tasks off the queue.

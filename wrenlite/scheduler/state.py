@@ -124,6 +124,7 @@ class Scheduler:
                 if pending.queued:
                     self._queue.append(pending)
             self._dependents.wait_for_values(pending)
+            self._end(pending, pending.take_kept())
         elif pending.is_closed_empty and pending.job in self.jobs:
             del self.jobs[pending.job]
             pending.release(())
