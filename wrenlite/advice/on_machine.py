@@ -38,7 +38,8 @@ def advise(name: str, work: Work, machine: Machine, *, open_questions: Sequence[
     cores, present = machine.cores, Setting(work.seconds, workers=work.at_once)
     most = _most_workers(work, machine)
     is_full = work.at_once * work.wanted >= _BUSY * cores
-    counts = {*range(1, min(cores, 8) + 1), *(cores * times for times in _MULTIPLES), most or 1}
+    counts = {*range(1, min(cores, 8) + 1), *(cores * times for times in _MULTIPLES)}
+    counts |= {most} if most is not None and most < max(counts) else set()
     possible = [count for count in counts if count <= min(work.tasks, most or work.at_once)]
     if is_full:  # more are not faster; with fewer, tasks may also have waited, which cannot be seen
         possible = [count for count in possible if min(work.at_once, cores) <= count <= work.at_once]

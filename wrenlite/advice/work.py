@@ -181,9 +181,8 @@ def _most_computed_s(seconds: float, share: float) -> float:
 
 
 def _most_at_once(runs: Sequence[Run]) -> int:
-    """Return the most batches that were on a worker at the same time."""
-    changes = [(run.received, -1) for run in runs]
-    changes += [(max(run.sent, run.received - max(run.busy_s, run.billed_s)), 1) for run in runs]
+    """Return the most batches that were in flight at the same time."""
+    changes = [(round(run.received, 6), -1) for run in runs] + [(round(run.sent, 6), 1) for run in runs]
     most = now = 0
     for _, change in sorted(changes):
         now += change
