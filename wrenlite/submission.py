@@ -571,7 +571,7 @@ def _call_both(first: Callable[[], object], second: Callable[[], object]) -> Non
 def _journal_before(backend: Backend, setting: str | None) -> JournalInvoker | None:
     from wrenlite.durable.journal import journal_before  # upwards, see pyproject.toml
 
-    return journal_before(backend.invoker, setting)
+    return journal_before(backend, setting)
 
 
 def _follow_lines() -> None:

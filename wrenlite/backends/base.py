@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from wrenlite.backends.memory_watch import MemoryWatch
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
 from wrenlite.cost import Prices
@@ -160,6 +161,8 @@ class Backend:
     as the invoker does; None: requests end with the process that hands them out."""
     driver: DriverAddress | None = None
     """What keeps detached jobs; None: a process of this machine does."""
+    memory: MemoryWatch | None = None
+    """Watches the memory that all workers share; None: each request has memory of its own."""
     made_from: tuple[Config, Initializer | None] | None = None
     """The settings from which another process can make it, too; None: none can."""
 

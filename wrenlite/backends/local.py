@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
-from wrenlite.errors import BackendError, ConfigError, WorkerDied
-from wrenlite.memory import memory_bytes
-from wrenlite.protocol import Died, Emit, Ended, Outcome, Packed, Refused, Request, Usage
+from wrenlite.backends.memory_watch import MemoryWatch, Workers
+from wrenlite.errors import BackendError, ConfigError, OutOfMemory, WorkerDied
+from wrenlite.memory import MemoryReader, memory_bytes
+from wrenlite.protocol import LOCAL_HINTS, Died, Emit, Ended, Outcome, Packed, Refused, Request, Usage
 from wrenlite.serialize.initializers import Initializer
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import LocalStore, TemporaryStore
@@ -95,10 +97,12 @@ def connect(
     slots = workers or cpu_count()
     memory = memory_limit or memory_bytes() // slots
     store = store or TemporaryStore()
+    invoker = ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker, initializer)
     return Backend(
         name=f"{counted(slots, 'local worker')}",
         store=store,
-        invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker, initializer),
+        invoker=invoker,
+        memory=invoker.memory,
         batching=replace(BATCHING, batch_bytes=min(BATCHING.batch_bytes, memory // 8)),
         memory_bytes=memory,
         class_table=initializer.table if initializer else None,
@@ -167,9 +171,7 @@ class ProcessInvoker:
         store.outlive_exit()
         self._closed = False
         env = {**os.environ, "WRENLITE_BACKEND": "inline", "WRENLITE_JOURNAL": "off"}  # for a map in a task
-        for (
-            setting
-        ) in _THREAD_SETTINGS:  # otherwise N workers with N threads each would compete for the cores
+        for setting in _THREAD_SETTINGS:  # otherwise N workers with N threads each compete for the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
         folder = None
         with contextlib.suppress(FileNotFoundError):  # the folder was removed
@@ -186,8 +188,10 @@ class ProcessInvoker:
                 initializer=initializer,
             )
 
+        self.memory = MemoryWatch(slots, self._workers, MemoryReader().read)
+        """Watches the memory of this machine."""
         names = [f"wrenlite-slot-{number}" for number in reversed(range(slots))]
-        self._all = [_Slot(name, start_worker) for name in names]
+        self._all = [_Slot(name, start_worker, self.memory) for name in names]
         # The slot that was used last is taken first: its worker runs already. There is no lock, since a
         # signal handler may interrupt ``open`` and wait for a task.
         self._free = [*self._all]
@@ -204,6 +208,13 @@ class ProcessInvoker:
         invocation = _ProcessInvocation(request, emit, release=partial(self._free.append, slot))
         slot.requests.put(invocation)
         return invocation
+
+    def _workers(self) -> Workers:
+        """Return the slots, those that run requests in the order in which these started."""
+        idle = [*reversed(self._free)]
+        running = [slot for slot in self._all if slot.started_at is not None and slot not in idle]
+        running.sort(key=lambda slot: slot.started_at or 0.0)
+        return Workers(running, idle)
 
     def close(self) -> None:
         """End the workers, which run their exit handlers, and wait until they are gone."""
@@ -225,6 +236,17 @@ class _ProcessInvocation:
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._cancelled = False
+        self.gave_way = False
+        """Whether its worker was killed so that others get its memory."""
+
+    def stop(self) -> bool:
+        """Kill the worker, so that others get its memory: the tasks that have not ended are given back."""
+        with self._lock:
+            if self._worker is None or self._cancelled or self.gave_way:
+                return False
+            self.gave_way = True
+            self._worker.kill()
+        return True
 
     def cancel(self) -> bool:
         """Kill the worker if it runs this request; never start the request otherwise."""
@@ -254,20 +276,24 @@ class _ProcessInvocation:
                 return [], Ended(None, Usage(), self.request.tasks)
             self._worker = worker
         try:
-            return worker.run(self.request, self.emit)
+            outcomes, ended = worker.run(self.request, self.emit)
         finally:
             with self._lock:
                 self._worker = None
             # The kill may have come a moment after the request was done: the next request needs another
             # worker.
-            if self._cancelled:
+            if self._cancelled or self.gave_way:
                 worker.close()
+        return outcomes, ended._replace(cause=None) if self.gave_way else ended
 
 
 class _Slot:
     """A thread that holds at most one worker."""
 
-    def __init__(self, name: str, start_worker: Callable[[], WorkerProcess]) -> None:
+    def __init__(self, name: str, start_worker: Callable[[], WorkerProcess], memory: MemoryWatch) -> None:
+        self.started_at: float | None = None
+        """When the request began that runs; None: none does."""
+        self._memory = memory
         self.requests: queue.SimpleQueue[_ProcessInvocation | None] = queue.SimpleQueue()
         self._start_worker = start_worker
         self._worker: WorkerProcess | None = None
@@ -288,6 +314,16 @@ class _Slot:
             invocation.cancel()
         self.requests.put(None)
 
+    def held_bytes(self) -> int:
+        """Return the memory that the worker holds now; 0: none, or unknown."""
+        worker = self._worker
+        return 0 if worker is None else worker.held_bytes()
+
+    def stop(self) -> bool:
+        """Stop the request that runs. Return whether that was possible."""
+        invocation = self._invocation
+        return invocation is not None and invocation.stop()
+
     def join(self) -> None:
         """Wait for the end of the worker."""
         if self._one.started:
@@ -305,11 +341,13 @@ class _Slot:
             if invocation is None:
                 self._end_worker()
                 return
-            self._invocation = invocation
+            self._invocation, self.started_at = invocation, time.monotonic()
             if self._closing:  # close() may have found no invocation to cancel
                 invocation.cancel()
             last, ended = self._run(invocation)
-            self._invocation = None
+            self._invocation = self.started_at = None
+            if not invocation.gave_way:
+                self._memory.learn(ended.usage.peak_bytes)
             invocation.release()  # before the report: whoever receives it may start the next request
             invocation.emit(last, ended)
             del invocation, last, ended  # they hold the items, and the next request may come much later
@@ -317,8 +355,8 @@ class _Slot:
     def _next_invocation(self) -> _ProcessInvocation | None:
         """Wait for the next request, and return it; None: the thread is to end.
 
-        Meanwhile the worker is given up if it has died or has been idle for long, or if a process that a task
-        has left behind fills the disk with output.
+        Meanwhile the worker is given up if it has died, has been idle for long or others lack its memory, or
+        if a process that a task has left behind fills the disk with output.
         """
         idle_s = 0.0
         while (worker := self._worker) is not None:
@@ -327,20 +365,35 @@ class _Slot:
                 return self.requests.get(timeout=wait_s)
             except queue.Empty:
                 idle_s += wait_s
-                if not worker.alive or not worker.drop_output() or idle_s >= IDLE_S:
+                is_unneeded = idle_s >= IDLE_S or self._memory.is_limited
+                if is_unneeded or not worker.alive or not worker.drop_output():
                     self._end_worker()
         return self.requests.get()
 
     def _run(self, invocation: _ProcessInvocation) -> tuple[list[Outcome], Ended]:
         tasks = invocation.request.tasks
         try:
-            return invocation.run(self._worker_for(invocation.request))
+            outcomes, ended = invocation.run(self._worker_for(invocation.request))
+            return outcomes, self._explained(ended)
         except BackendError as error:
             return [], Ended(Refused(error), Usage(), tasks)
         except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
             self._end_worker(orderly=False)
             text = f"an internal error of wrenlite lost the worker: {error!r}. Please report it"
             return [], Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
+
+    def _explained(self, ended: Ended) -> Ended:
+        """Return the end of a request; of one whose worker the kernel has killed, what follows from that.
+
+        While other workers ran, each of them may have used the memory up: the tasks are given back.
+        """
+        killed = isinstance(ended.cause, Died) and type(ended.cause.error) is WorkerDied
+        if not (killed and self._memory.has_lost()):
+            return ended
+        if self._memory.runs_others(self):
+            return ended._replace(cause=None)
+        text = "the system killed its worker, since memory had run out, and no other worker ran"
+        return ended._replace(cause=Died(OutOfMemory(f"{text}: {LOCAL_HINTS.memory}")))
 
     def _worker_for(self, request: Request) -> WorkerProcess:
         """Return the slot's worker: a new one where it is dead, worn out, or has other modules."""

@@ -93,7 +93,7 @@ def keep(event: Mapping[str, Any]) -> None:
             job = place.read_manifest()
             backend = connect(job.config)
             backend = replace(backend, invoker=_LeasedInvoker(backend.invoker, place))
-            Keeper(place, job, backend, journal_before(backend.invoker, str(_journal()))).run(until)
+            Keeper(place, job, backend, journal_before(backend, str(_journal()))).run(until)
         else:
             print(f"another keeper runs {place.job}")
     except WrenliteError as error:

@@ -216,6 +216,10 @@ class JobLog:
             failures = {each.task: failed[each.task] for each in told}
             self._put(partial(self._add_decisions, time.time(), told, failures))
 
+    def note_workers(self, words: str) -> None:
+        """Write that more or fewer workers run, and why."""
+        self._put(partial(self._add, "workers", time.time(), {"text": words}))
+
     def over(self) -> None:
         """Write how the job has ended, which is about to be recorded in its task table."""
         self._put(self._add_end)
@@ -397,6 +401,11 @@ class JournalInvoker:
         """Return another executor that tasks of a job move to, whose requests are written down too."""
         return _JournalThen(then, self._logs)
 
+    def note_workers(self, words: str) -> None:
+        """Write to all jobs that more or fewer workers run, and why."""
+        for log in list(self._logs.values()):
+            log.note_workers(words)
+
     def open(self, tasks: int = 1) -> None:
         """Get ready, as ``Invoker.open``."""
         self._invoker.open(tasks)
@@ -486,15 +495,20 @@ def journal_at(folder: Path) -> Journal:
     return _journals.setdefault(folder, Journal(folder))
 
 
-def journal_before(invoker: Invoker, setting: str | None) -> JournalInvoker | None:
-    """Return an invoker with the journal before it; None where no journal is kept.
+def journal_before(backend: Backend, setting: str | None) -> JournalInvoker | None:
+    """Return the invoker of a backend with the journal before it; None where no journal is kept.
 
     Args:
-        invoker: what runs the requests.
+        backend: what runs the requests.
         setting: the setting ``journal``.
     """
     folder = places.journal_folder(setting)
-    return None if folder is None else JournalInvoker(invoker, journal_at(folder))
+    if folder is None:
+        return None
+    before = JournalInvoker(backend.invoker, journal_at(folder))
+    if backend.memory is not None:
+        backend.memory.listeners.append(before.note_workers)
+    return before
 
 
 def _forget_journals() -> None:

@@ -96,7 +96,7 @@ def main() -> None:
     initializer = job.initializer and Initializer(*job.initializer, ClassTable(grows=False))
     store = LocalStore(place.path / folder.STORE, private=True)
     backend = connect(job.config, initializer, store)
-    Keeper(place, job, backend, journal.journal_before(backend.invoker, Config.load().journal)).run()
+    Keeper(place, job, backend, journal.journal_before(backend, Config.load().journal)).run()
 
 
 class Keeper:

@@ -49,7 +49,7 @@ class Event(NamedTuple):
     """``queued``, ``resumed`` (by another keeper), ``sent``, ``retried`` (sent again), ``loaded`` (the worker
     has got the job's code and unpickled it), ``started``, ``finished``, ``failed``, ``again`` (it is tried
     again, soon or later), ``given up`` (it is not, and why), ``received``, ``refused``, ``lost``, ``died``,
-    ``cancelled`` or ``over``."""
+    ``workers`` (more or fewer of them run, and why), ``cancelled`` or ``over``."""
     tasks: tuple[tuple[int, int], ...]
     """Which tasks: ranges, each with its first task and the one behind its last."""
     worker: str
@@ -124,6 +124,8 @@ def _events_of_line(line: Line, worker: str, held: str, sent: set[int]) -> list[
         return [Event(at, "failed", _one(task), "", text) for task, text in line["errors"].items()]
     if kind == "cancelled":
         return [Event(at, "cancelled", tasks, "")]
+    if kind == "workers":
+        return [Event(at, "workers", (), "", line["text"])]
     if kind == "over":
         return [Event(at, "over", (), "", in_words(_counts(line)))]
     return []

@@ -211,13 +211,29 @@ class Admission:
         self._answered = FREE
         self.spent = FREE
         """What all requests so far have cost."""
-        self.blocked_reason = ""
-        """Why nothing is sent at the moment; empty where requests are sent."""
+        self._refusal = ""  # why the backend has refused the last request
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why nothing, or less than usual, is sent at the moment; empty where requests are sent."""
+        memory = self._backend.memory
+        return self._refusal or (memory.note if memory is not None and self._in_flight else "")
 
     @property
     def slots(self) -> int:
         """Requests that may be in flight, as far as is known."""
-        return max(1, int(min(self._limit.at(self._clock()), self._backend.invoker.slots)))
+        return max(1, int(min(self._limit.at(self._clock()), self._most())))
+
+    @property
+    def look_again_s(self) -> float | None:
+        """Seconds until ``closed_for_s`` is to be asked again, since it watches memory; None: it does not."""
+        memory = self._backend.memory
+        return memory.look_again_s if memory is not None and self._in_flight else None
+
+    def _most(self) -> int:
+        """Return the most requests that can run at once, which depends on the memory of local workers."""
+        slots, memory = self._backend.invoker.slots, self._backend.memory
+        return slots if memory is None else min(slots, memory.allowed)
 
     @property
     def outage_is_long(self) -> bool:
@@ -227,7 +243,7 @@ class Admission:
     def reset(self) -> None:
         """Forget the outage: the jobs that waited have failed, and the next job begins anew."""
         self._limit = ConcurrencyLimit(float(self._backend.invoker.slots))
-        self.blocked_reason = ""
+        self._refusal = ""
 
     def closed_for_s(self) -> float:
         """Return for how many seconds no request may be sent; infinity: until one in flight has ended."""
@@ -235,10 +251,10 @@ class Admission:
         # occupies
         if self._backend.runs_in_caller:
             return 0.0
+        if self._backend.memory is not None:
+            self._backend.memory.look()
         max_bytes = self._backend.batching.flight_bytes
-        if self._in_flight >= self._backend.invoker.slots or (
-            max_bytes is not None and self._bytes >= max_bytes
-        ):
+        if self._in_flight >= self._most() or (max_bytes is not None and self._bytes >= max_bytes):
             return math.inf
         return max(0.0, opens_at(self._limit, self._in_flight) - self._clock())
 
@@ -306,7 +322,7 @@ class Admission:
             most = prices.dollars(0, prices.memory_gb * prices.limit_s - ended.usage.uncertain_gb_s)
             self._held.append(_Held(in_flight.sent + prices.limit_s, max(0.0, most)))
         if isinstance(ended.cause, Throttled):
-            self.blocked_reason = str(ended.cause.error)
+            self._refusal = str(ended.cause.error)
             self._limit = after_throttle(
                 self._limit,
                 concurrency=ended.cause.concurrency,
@@ -318,7 +334,7 @@ class Admission:
                 jitter=self._jitter(),
             )
         elif not isinstance(ended.cause, Lost | Refused | Missing):
-            self.blocked_reason = ""
+            self._refusal = ""
             self._limit = after_success(self._limit, self._backend.invoker.slots)
 
     def charge(self, usage: Usage) -> None:

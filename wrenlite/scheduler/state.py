@@ -215,7 +215,7 @@ class Scheduler:
     @property
     def wait_s(self) -> float | None:
         """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
-        waits = (self._send_wait_s, self._delayed.wait_s())
+        waits = (self._send_wait_s, self._delayed.wait_s(), self.admission.look_again_s)
         return min((each for each in waits if each is not None), default=None)
 
     def start_one(self) -> bool:
@@ -223,7 +223,7 @@ class Scheduler:
         self._send_wait_s = None
         for pending, tasks in self._delayed.take_due().items():
             self._requeue(pending, tasks)
-        if self._queue and (closed_s := self.admission.closed_for_s()):
+        if (closed_s := self.admission.closed_for_s()) and self._queue:
             self._send_wait_s = closed_s if closed_s < float("inf") else None
             return False
         for _ in range(len(self._queue)):

@@ -27,6 +27,7 @@ from wrenlite.errors import (
     WorkerDied,
     WorkerStartError,
 )
+from wrenlite.memory import resident_bytes
 from wrenlite.protocol import (
     LOCAL_HINTS,
     PROTOCOL,
@@ -152,11 +153,10 @@ class WorkerProcess:
         """Whether it has reported that it must be replaced before anything else runs."""
         self._ready, self._cold, self._reaped = False, True, False
         self._lock = threading.Lock()  # held to signal or reap the process, and to use or close its files
-        self._peak_bytes = self._inherited_bytes = 0
+        self._peak_bytes = self._inherited_bytes = self._finished = 0
         self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
         self._leaves_writers, self._key = False, KeyOnWorker()
         self._tasks: Sequence[int] = ()
-        self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
         shared = self._start(env, folder)
@@ -282,8 +282,8 @@ class WorkerProcess:
         if not isinstance(ended, _AnyTask):
             outcomes, _ = self._decode(self._gathered(), request, self._finished)
             emit(outcomes)
-        usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         left = request.tasks[self._finished :]
+        usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         usage = usage._replace(tasks=self._finished + bool(left))
         if isinstance(error, BackendError):
             return Ended(Refused(error), usage, left)
@@ -312,6 +312,10 @@ class WorkerProcess:
             text = self._output.read() if running else ""
             # Where a task has ended meanwhile, the text is of the next one.
             return (running[0], text) if running and running == self.running() else None
+
+    def held_bytes(self) -> int:
+        """Return the memory that the worker holds now; 0 where that is unknown. Any thread may call this."""
+        return 0 if self._reaped else resident_bytes(self._process.pid)
 
     def drop_output(self) -> bool:
         """Drop what processes that outlived their tasks have written while no task runs.

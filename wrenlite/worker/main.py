@@ -57,6 +57,11 @@ READY, BEGIN, OUTCOME, END, STORING, NO_ROOM, OUTCOMES = range(7)
 """The kinds of message that a worker writes. NO_ROOM: a request does not fit into its memory, and it ends."""
 
 
+_KILLED_FIRST = "500"
+"""Where memory runs out, the kernel kills a worker rather than the program whose tasks it runs, though that
+may hold more, by up to half of the memory (man 5 proc_pid_oom_score_adj)."""
+
+
 class Hello(NamedTuple):
     """The first message to a worker."""
 
@@ -168,6 +173,8 @@ def _prepare(hello: Hello) -> ArchiveFinder | None:
     sys.argv[:] = ["wrenlite-worker"]
     sys.meta_path.insert(0, PyplotFinder())
     _end_with_parent(hello.life)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write(_KILLED_FIRST)
     import faulthandler
 
     faulthandler.enable()  # after a crash the output says where it happened
