@@ -6,6 +6,8 @@ on Lambda. Its weight is large, so that what else runs on this machine takes lit
 
 import contextlib
 import os
+import signal
+import time
 from pathlib import Path
 
 from wrenlite.cost import processors
@@ -48,7 +50,7 @@ class ProcessorShare(AllProcessors):
             self._write("cpu.shares" if self._is_old else "cpu.weight", 100_000 if self._is_old else 10_000)
             self._write("cgroup.procs", pid)
         except OSError:
-            self.close()
+            self._folder.rmdir()
             raise
 
     def limit(self) -> None:
@@ -60,9 +62,16 @@ class ProcessorShare(AllProcessors):
             self._write("cpu.max", f"{self._quota_us} {_PERIOD_US}")
 
     def close(self) -> None:
-        """Remove the group, whose processes have ended."""
-        with contextlib.suppress(OSError):  # one of them is not quite gone
-            self._folder.rmdir()
+        """End what is left of its processes, and remove the group."""
+        deadline = time.monotonic() + 5.0
+        while self._folder.exists() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                for pid in map(int, (self._folder / "cgroup.procs").read_text().split()):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # one of them is not quite gone
+                self._folder.rmdir()
+                return
+            time.sleep(0.01)
 
     def _write(self, name: str, value: object) -> None:
         (self._folder / name).write_text(str(value))
