@@ -179,6 +179,8 @@ def in_words(left_s: Range) -> str:
     if most <= max(_LARGE_RANGE * least, least + 1):
         return f"about {_rough((least + most) / 2)} left"
     first, last = _rough(least), _rough(most)
+    if first == last:
+        return f"about {first} left"
     (figure, *unit), (_, *other) = first.split(), last.split()
     return f"{figure if unit == other else first} to {last} left"
 

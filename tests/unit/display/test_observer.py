@@ -85,6 +85,7 @@ def test_a_panel_says_that_a_job_runs_only_where_that_vanishes_without_updates()
     ("least", "most", "text"),
     [
         (0.2, 0.9, "less than 1 s left"),
+        (0.2, 1.4, "about 1 s left"),
         (1.8, 2.2, "about 2 s left"),
         (8, 14, "8 to 14 s left"),
         (50, 130, "50 s to 2.2 min left"),
