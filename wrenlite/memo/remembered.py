@@ -17,6 +17,7 @@ from wrenlite.memo.cache import Cache
 from wrenlite.memo.digest import Digest, Items, digest_of_call
 from wrenlite.memo.hits import NO_HITS, Definitions, Finder, Hits
 from wrenlite.memo.keeping import Keeper
+from wrenlite.memo.packages import versions_where_tasks_run
 from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Plain
 from wrenlite.serialize.by_reference import Dependent
@@ -222,7 +223,7 @@ def remembered(
             seed=call.seed,
             env=env,
             modules=modules,
-            versions=None if backend.packages is None else backend.packages.versions,
+            versions=versions_where_tasks_run(backend),
             python=f"{sys.version_info[0]}.{sys.version_info[1]}",
             in_this_process=backend.runs_in_caller,
             also_sent=also_sent,
