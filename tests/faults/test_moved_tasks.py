@@ -164,6 +164,22 @@ def test_other_ways_to_run_tasks_move_them_too(executors):
     assert failed.retry_failed(retries=retry).results() == [1 << 20, 400 << 20]
 
 
+def large_value(number):
+    return bytes(100_000)
+
+
+def reduce_in_much_memory(values):
+    return len(list(values)) + grow(400)
+
+
+def test_a_reduction_of_stored_values_stays_and_says_why(executors):
+    small, large = executors
+    future = small.map_reduce(large_value, range(3), reduce_in_much_memory, retries=Retry(0, then=large))
+    assert isinstance(future.exception(), wrenlite.OutOfMemory)
+    [given_up] = [each for each in find_job(future.job.id).events() if each.kind == "given up"]
+    assert "it has had 1 attempt, and cannot move" in given_up.text
+
+
 def test_what_cannot_run_elsewhere_is_refused(executors):
     small, large = executors
     retry = Retry(2, then=large)

@@ -521,6 +521,7 @@ class PendingJob:
         if over:
             self._failed.leave_to(self.job, self.options, self.blobs)
             self._release()
+            self.then = None  # it holds the job
         return over
 
     def remaining_items(self) -> list[Packed | Plain]:

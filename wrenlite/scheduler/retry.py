@@ -70,7 +70,9 @@ def decide(
     if final and final != ELSEWHERE:
         return Decision(task, None, final if rule.times else "")
     if attempts > rule.times:
-        return Decision(task, None, f"it has had {counted(attempts, 'attempt')}" if rule.times else "")
+        stays = ", and cannot move: what it needs is stored where it ran" if final == ELSEWHERE else ""
+        text = f"it has had {counted(attempts, 'attempt')}{stays}"
+        return Decision(task, None, text if rule.times or stays else "")
     return Decision(task, next_delay_s(rule, attempts, random))
 
 

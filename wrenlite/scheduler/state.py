@@ -450,7 +450,7 @@ class Scheduler:
         suspects = [index for index in unfinished if index not in innocent]
         if len(suspects) > 1:
             self._requeue(pending, suspects, alone=True)
-        elif pending.count_isolated_deaths(suspects) >= _MAX_ISOLATED_DEATHS:
+        elif pending.count_isolated_deaths(suspects) >= _MAX_ISOLATED_DEATHS and pending.then is None:
             self.fail(pending, death.error)
         elif suspects:
             pending.tasks.count_attempts(suspects)
