@@ -105,6 +105,8 @@ def test_what_cannot_be_used_is_refused_with_what_to_write(options, text):
 def test_options_are_given_by_name():
     with pytest.raises(wrenlite.ConfigError, match=r"options are given by name, as in Retry\(on="):
         Retry(3, OSError)
+    with pytest.raises(wrenlite.ConfigError, match=r"Write map\(retries=Retry\(3, on=OSError\)\)"):
+        Executor.inline().map(abs, [1], retry=Retry(3, on=OSError))
     with pytest.raises(wrenlite.ConfigError, match=r"retries='3': must be a whole number from 0, or a"):
         Executor.inline().map(abs, [1], retries="3")
 
