@@ -72,7 +72,8 @@ def test_what_ran_again_and_what_was_cancelled_is_told(pool):
         waiting.wait(0.01)
     waiting.cancel()
     cancelled, died = wrenlite.jobs()
-    assert [kind for kind, tasks in words_of(died) if tasks == ((1, 2),)] == ["sent", "retried", "failed"]
+    kinds = [kind for kind, tasks in words_of(died) if tasks == ((1, 2),)]
+    assert kinds == ["sent", "again", "retried", "given up", "failed"]
     assert [event.kind for event in died.events()].count("died") == 2
     assert "exited with code 3" in died.errors()[1]
     assert (cancelled.state, cancelled.counts) == ("cancelled", (5, 0, 0, 5))
