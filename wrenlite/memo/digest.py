@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import wrenlite
+from wrenlite.errors import NotDigestible
 from wrenlite.memo.code import words_of
 from wrenlite.memo.reach import Reach, Where
 from wrenlite.memo.refusals import Refused
@@ -36,8 +38,17 @@ class Digest:
     where: Where = field(repr=False)
     reach: Reach = field(repr=False, compare=False)
     """What the code of the call reaches."""
+    again: Callable[[], Digest] = field(repr=False, compare=False)
+    """Takes the digest of the call again."""
     seeded: bool = False
     """Whether values depend on the number of the task too, which numbers the random generators."""
+
+    def is_current(self) -> bool:
+        """Return whether the call still has this digest. A module may be edited while the items are read."""
+        try:
+            return self.again().hex == self.hex
+        except NotDigestible:
+            return False
 
 
 class Change(NamedTuple):
@@ -94,11 +105,15 @@ def digest_of_call(
         "seed": None if seed is None else tuple(seed),
         "initializer": initializer,
     }
-
     known = {"python": python, "wrenlite": f"{wrenlite.__version__} {_FORM}"}
     known |= {f"env {name}": _hash(value) for name, value in (env or {}).items()}
-    found = _reach(where, fixed, known)
-    return Digest(_hash_of_parts(found.parts), found.parts, where, found, seed is not None)
+    return _digest(where, fixed, known, seeded=seed is not None)
+
+
+def _digest(where: Where, values: Mapping[str, Any], known: Mapping[str, str], *, seeded: bool) -> Digest:
+    found = _reach(where, values, known)
+    again = partial(_digest, where, values, known, seeded=seeded)
+    return Digest(_hash_of_parts(found.parts), found.parts, where, found, again, seeded)
 
 
 def _reach(

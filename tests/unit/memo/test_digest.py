@@ -170,6 +170,16 @@ def test_code_from_a_place_that_is_not_known_is_refused(body, reason, tmp_path):
         digest(tmp_path)
 
 
+def test_a_module_that_was_edited_meanwhile_is_noticed(tmp_path):
+    files = {"main.py": "import geo\n\n\ndef f(x):\n    return geo.a\n", "geo.py": "a = 1\n"}
+    write(tmp_path, files=files)
+    with running(tmp_path) as variables:
+        call = digest_of_call(variables["f"], python="3")
+        assert call.is_current()
+        write(tmp_path, files={"geo.py": "a = 200\n"})
+        assert not call.is_current()
+
+
 # Packages
 
 
