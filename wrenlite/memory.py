@@ -37,7 +37,7 @@ class _Group(NamedTuple):
 
 
 class MemoryReader:
-    """Reads how much memory there is now. That takes 20 µs, and 30 µs for each control group."""
+    """Reads how much memory there is now. That takes 0.1 ms, and more in a control group with a limit."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         """Find the control groups of this process.
@@ -60,9 +60,11 @@ class MemoryReader:
         for group in self._groups:
             with contextlib.suppress(OSError, ValueError):  # "max": without a limit
                 limit = int(group.limit.read_text("utf-8"))
+                if limit >= total:  # none of its own; the next files take longer to read
+                    continue
                 unused = limit - int(group.used.read_text("utf-8"))
                 unused += _field(group.stat.read_text("utf-8"), group.droppable)
-                total, available = min(total, limit), min(available, unused)
+                total, available = limit, min(available, unused)
         return Memory(total, max(0, available))
 
 

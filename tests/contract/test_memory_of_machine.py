@@ -78,6 +78,13 @@ def test_fewer_tasks_run_while_memory_is_short_and_then_all_again(machine, tmp_p
     ]
 
 
+def test_all_workers_run_where_the_system_does_not_tell(machine, tmp_path):
+    (tmp_path / "system/proc/meminfo").unlink()
+    with wrenlite.Executor.local(2) as executor:
+        assert executor.map(abs, range(-4, 0)).results() == [4, 3, 2, 1]
+        assert executor.submit(time.sleep, 0.2).result() is None
+
+
 def hold(n, folder):
     held = b"x" * (40 * MB)
     work(n, folder)

@@ -89,9 +89,9 @@ class MemoryWatch:
         return self._size.is_limited
 
     @property
-    def look_again_s(self) -> float:
-        """Seconds until memory is to be looked at again."""
-        return max(0.0, self._look_at - self._clock())
+    def look_again_s(self) -> float | None:
+        """Seconds until memory is to be looked at again; None: the system does not tell anything."""
+        return max(0.0, self._look_at - self._clock()) if self._look_at < math.inf else None
 
     def learn(self, peak_bytes: int) -> None:
         """Learn that a request has ended, whose tasks have held so much memory. Any thread may call this."""

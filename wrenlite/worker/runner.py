@@ -56,6 +56,7 @@ from wrenlite.storage.refs import ObjectCache
 from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled, starred
 from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.notes import explain_call, explain_shared_memory, is_from_debugger, item_too_large
+from wrenlite.worker.peak_memory import own_peak_bytes
 
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
@@ -464,8 +465,9 @@ class Runner:
             text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
             return _replace_error(error, WorkerDied(text))
         if isinstance(error, MemoryError) and self._memory_limit is not None:
-            limit = f"{self._memory_limit / 2**20:,.0f} MB"
-            text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
+            limit, held = (f"{each / 2**20:,.0f} MB" for each in (self._memory_limit, own_peak_bytes()))
+            text = f"the task needed more than the {limit} that a worker may hold (it had held up to {held})"
+            text = f"{text}: {self._hints.memory}"
             is_explained = isinstance(error, OutOfMemory)  # its item does not fit
             return error if is_explained else _replace_error(error, OutOfMemory(text))
         if importing:
