@@ -10,7 +10,7 @@ from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend, Invoker
 from wrenlite.config import Config
 from wrenlite.job import Job
-from wrenlite.memo.hits import NO_HITS, Hits
+from wrenlite.memo.found import NO_HITS, Hits
 from wrenlite.memo.keeping import Keeper, KeepingInvoker, keep_and_report
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared
@@ -81,18 +81,19 @@ class KeptValues:
         """
         if not options.cache or current_start() is not None:  # maps of a start are found again anyway
             return None
-        if then is not None and _versions_on(then.backend) != _versions_on(self._backend):
-            warn(
-                f"cache=True: the values of {function_name(call.function)} are not kept, since the executor "
-                "of then= has other versions of packages"
-            )
-            return None
-        from wrenlite.memo.cache import OFF
-        from wrenlite.memo.remembered import remembered  # other maps need none of it
+        from wrenlite.memo.cache import OFF  # other maps need none of these
+        from wrenlite.memo.packages import versions_where_tasks_run
+        from wrenlite.memo.remembered import remembered
 
         if self._config.cache == OFF:
             return None
-
+        versions = versions_where_tasks_run(self._backend)
+        if then is not None and versions_where_tasks_run(then.backend) != versions:
+            warn(
+                f"cache=True: the values of {function_name(call.function)} are not kept, since the executor "
+                "of then= may have other versions of packages"
+            )
+            return None
         env, names = dict(options.env or {}), options.module_names(self._backend)
         return remembered(self._config, self._backend, call, env, names, also_sent)
 
@@ -200,10 +201,6 @@ class _KeepingThen:
 
     def start(self, request: Request, emit: Emit) -> RunElsewhere:
         return self._then.start(request, partial(keep_and_report, self._keeper, emit))
-
-
-def _versions_on(backend: Backend) -> Mapping[str, str] | None:
-    return None if backend.packages is None else backend.packages.versions
 
 
 def _compute(again: RunAgain, run: Run, tasks: Sequence[int]) -> Callable[[int], Packed | Plain]:

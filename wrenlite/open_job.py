@@ -15,7 +15,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.errors import JobClosed
 from wrenlite.futures import Future, T_co
 from wrenlite.job import Job
-from wrenlite.memo.hits import NO_HITS, Hits
+from wrenlite.memo.found import NO_HITS, Hits
 from wrenlite.protocol import Outcome, Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher

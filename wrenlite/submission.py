@@ -26,7 +26,7 @@ from wrenlite.job import Job
 from wrenlite.kept_values import KeptValues, RunAgain
 from wrenlite.lazy_map import LazyValues, Reader, read_first
 from wrenlite.map_reduce import MapThenReduce
-from wrenlite.memo.hits import NO_HITS
+from wrenlite.memo.found import NO_HITS
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
 from wrenlite.protocol import Packed, Plain, Style
@@ -336,7 +336,7 @@ class Submission:
         )
         class_table.modules |= options.module_names(backend)
         before = self._kept.remembered(call, options, then, self._module_names)
-        data = data if before is None else before.watch(read_items(data))
+        data = data if before is None else before.watch(data)
         items = pack_items(data, class_table, call.style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
         pickled, code, hits, local = None, JobCode(""), NO_HITS, None

@@ -9,7 +9,7 @@
 ``values``                anything that can be pickled, as bytes that are equal only for equal objects
 ``packages``              the packages that code imports, and the versions of all that they require
 ``remembered``            what one job has of earlier jobs, and what it leaves to later ones
-``hits``                  the values that a job begins with, and how they are read
+``hits``, ``found``       the values that a job begins with, and how they are read
 ``keeping``               an invoker that keeps the values that come back
 ``index``, ``blobs``      which values there are; where they are
 ``cache``                 the folder of all of them, and its bounds

@@ -7,17 +7,16 @@ that the caller has now. Where one of them is not found, the value is computed a
 
 from __future__ import annotations
 
-import json
 import operator
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wrenlite.errors import ExecutorClosed, IntegrityError, NotDigestible, NotFound, StoreError
+from wrenlite.memo.found import Hits
 from wrenlite.memo.index import IN_FILE, Entry
 from wrenlite.protocol import Packed, Plain, Stored
 
@@ -28,21 +27,6 @@ if TYPE_CHECKING:
 
 Compute = Callable[[Sequence[int]], Callable[[int], Packed | Plain]]
 """Runs tasks again, whose kept values are gone, and returns what waits for the value of one of them."""
-
-
-class Hits(NamedTuple):
-    """The values that a job begins with."""
-
-    values: Mapping[int, Packed | Stored | Plain]
-    """By task number. What is ``Stored`` is read by ``readers``."""
-    tables: Mapping[int, Sequence[object]]
-    """The class tables of those that refer to another one than that of the job."""
-    readers: Mapping[int, Callable[[Callable[[], object]], Packed | Plain]]
-    """Each takes what is to be called before a request to the store."""
-
-
-NO_HITS = Hits(MappingProxyType({}), MappingProxyType({}), MappingProxyType({}))
-"""No values."""
 
 
 class Definitions:
@@ -60,6 +44,8 @@ class Definitions:
         self._items = items
         pairs = [(_name(each), self._digest(each)) for each in table]
         self._found = dict(zip(pairs, table, strict=True))
+        import json  # not at the import of wrenlite
+
         self.text = json.dumps(pairs)
         """Names and digests in the order of the numbers, as the index has them."""
         self.are_known = all(digest for _, digest in pairs)
@@ -73,6 +59,8 @@ class Definitions:
         """
         if text is None or text == self.text:
             return None if text is None else self.table
+        import json
+
         try:
             found = [self._find(name, digest) for name, digest in json.loads(text)]
         except (LookupError, ValueError):

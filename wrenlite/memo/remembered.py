@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.memo.blobs import Blobs, Owner
 from wrenlite.memo.cache import Cache
 from wrenlite.memo.digest import Digest, Items, digest_of_call
-from wrenlite.memo.hits import NO_HITS, Definitions, Finder, Hits
+from wrenlite.memo.found import NO_HITS, Hits
+from wrenlite.memo.hits import Definitions, Finder
 from wrenlite.memo.keeping import Keeper
 from wrenlite.memo.packages import versions_where_tasks_run
 from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Plain
 from wrenlite.serialize.by_reference import Dependent
 from wrenlite.serialize.initializers import is_as_sent
-from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.serialize.pickling import Call, function_name, read_items
 from wrenlite.texts import counted
 
 _KEY_BYTES = 20
+_CONTAINER_ITERATORS = frozenset({type(iter([])), type(iter(())), type(iter(range(0)))})
+"""Iterating over these runs no code that could change what the function depends on."""
 _USED_TOGETHER = 1_000
 """Values that are read one by one, whose use is written down together."""
 
@@ -33,14 +37,17 @@ _USED_TOGETHER = 1_000
 class Remembered:
     """The kept values of one job: those that it finds, and those that it leaves."""
 
-    def __init__(self, cache: Cache, backend: Backend, call: Call, digest: Digest) -> None:
+    def __init__(self, cache: Cache, backend: Backend, call: Call, digest: Callable[[], Digest]) -> None:
         """Create it before the items are read.
 
         Args:
             cache: has the values.
             backend: what the job runs on.
             call: the function.
-            digest: what the digests of all its calls begin with.
+            digest: computes what the digests of all its calls begin with.
+
+        Raises:
+            NotDigestible: the calls have no digest.
         """
         self.keys: list[bytes | None] = []
         """The digest of each call, by task number; None: it has none."""
@@ -48,8 +55,10 @@ class Remembered:
         """Keeps the values of the job; None: before ``find``, or where the index cannot be used."""
         self._cache = cache
         self._name = label(call.function)
-        self._digest = digest
-        self._items = Items(digest)
+        self._compute = digest
+        self._digest = digest()
+        self._items = Items(self._digest)
+        self._runs_code = False
         self._blobs = Blobs(cache.folder, backend.store, "" if backend.own_store else repr(backend.store))
         self._first_error = ""
         self._finder: Finder | None = None
@@ -62,7 +71,9 @@ class Remembered:
 
     def watch(self, data: Iterable[Any]) -> Iterator[Any]:
         """Yield the items, after the digest of each was computed."""
-        for item in data:
+        source = iter(data)
+        self._runs_code = type(source) not in _CONTAINER_ITERATORS
+        for item in read_items(source):
             self.keys.append(self._key(item, len(self.keys)))
             yield item
 
@@ -86,6 +97,9 @@ class Remembered:
                 self._first_error = self._first_error or f"item {task} takes the value of another task"
         if self._first_error:
             self._warn(self._first_error)
+        if self._runs_code and self._compute().hex != self._digest.hex:
+            warn(f"cache=True: reading the data has changed what {self._name} depends on: no value is kept")
+            return NO_HITS
         try:
             owner = self._define(table)
             hits = self._finder_of_job.find(self.keys)
@@ -214,25 +228,26 @@ def remembered(
         why = "runs in this program" if backend.runs_in_caller else "has changed since it was sent"
         warn(f"cache=True: the values of {name} are not kept, since the initializer of the executor {why}")
         return None
+    digest = partial(
+        digest_of_call,
+        function,
+        args=call.args,
+        kwargs=call.kwargs,
+        style=call.style,
+        seed=call.seed,
+        env=env,
+        modules=modules,
+        versions=versions_where_tasks_run(backend),
+        python=f"{sys.version_info[0]}.{sys.version_info[1]}",
+        in_this_process=backend.runs_in_caller,
+        also_sent=also_sent,
+        initializer=first.initializer[:2] if first is not None and first.initializer else None,
+    )
     try:
-        digest = digest_of_call(
-            function,
-            args=call.args,
-            kwargs=call.kwargs,
-            style=call.style,
-            seed=call.seed,
-            env=env,
-            modules=modules,
-            versions=versions_where_tasks_run(backend),
-            python=f"{sys.version_info[0]}.{sys.version_info[1]}",
-            in_this_process=backend.runs_in_caller,
-            also_sent=also_sent,
-            initializer=first.initializer[:2] if first is not None and first.initializer else None,
-        )
+        return Remembered(Cache(config), backend, call, digest)
     except NotDigestible as error:
         warn(f"cache=True: the values of {name} are not kept: {error}")
         return None
-    return Remembered(Cache(config), backend, call, digest)
 
 
 def label(function: Callable[..., Any]) -> str:
