@@ -120,6 +120,7 @@ class KeptValues:
     def keep(self, job: Job[Any]) -> Callable[[], object]:
         """Keep the values of a job, whose requests come next. Return what is called when it is over."""
         before: Remembered = job._remembered
+        before.check_code()
         forget = self.invoker.keep(job.id, before.keeper)
 
         def end() -> None:

@@ -182,6 +182,24 @@ def test_the_generators_of_a_seed_depend_on_the_place(pool):
     assert pool.map(draw, [1, 2, 3], seed=8, cache=True).cached == 0
 
 
+def test_a_function_that_changes_while_items_are_pickled_leaves_nothing(pool):
+    factors = [1]
+
+    def scaled(n):
+        return n * factors[0]
+
+    class One:
+        def __reduce__(self):
+            factors[0] = 2
+            return int, (1,)
+
+    with pytest.warns(UserWarning, match="not kept, since its code has changed while the items were read"):
+        assert pool.map(scaled, [One()], cache=True).results() == [2]
+    factors[0] = 1
+    job = pool.map(scaled, [1], cache=True)
+    assert (job.results(), job.cached) == ([1], 0)
+
+
 def test_failed_tasks_leave_nothing_and_their_second_run_does(pool, runs):
     def fail(n, path):
         with open(path, "a") as file:

@@ -194,6 +194,13 @@ class Remembered:
         assert self._finder is not None
         self._finder.compute = compute
 
+    def check_code(self) -> None:
+        """Keep no values of the job if its code has changed while the items were read."""
+        if self.keeper is not None and not self._digest.is_current():
+            why = "its code has changed while the items were read"
+            warn(f"cache=True: the values of {self._name} are not kept, since {why}")
+            self.keeper = None
+
     def note_run(self, job: str, tasks: int, cached: int) -> None:
         """Write down that the job was submitted, for ``wrenlite cache --why``."""
         if self.keeper is not None:
