@@ -54,8 +54,8 @@ def test_fewer_tasks_run_while_memory_is_short_and_then_all_again(machine, tmp_p
     with wrenlite.Executor.local(4) as executor:
         job = executor.map(work, range(20), args=(tmp_path,), chunksize=1)
         until(lambda: len(begun()) == 4)
-        machine(700)
-        until(lambda: job.snapshot().note == "1 of 4 workers run, since 0.7 of 7.8 GB are free")
+        machine(300)
+        until(lambda: job.snapshot().note == "1 of 4 workers run, since 0.3 of 7.8 GB are free")
         end(0, 1, 2)
         until(lambda: job.snapshot().done == 3)
         end(3)
@@ -73,7 +73,7 @@ def test_fewer_tasks_run_while_memory_is_short_and_then_all_again(machine, tmp_p
     (record,) = wrenlite.jobs()
     said = [event.text for event in record.events() if event.kind == "workers"]
     assert said == [
-        "1 of 4 workers run, since 0.7 of 7.8 GB are free",
+        "1 of 4 workers run, since 0.3 of 7.8 GB are free",
         "all 4 workers run again, since 6.8 of 7.8 GB are free",
     ]
 

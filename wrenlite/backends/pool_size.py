@@ -13,6 +13,8 @@ from wrenlite.memory import Memory
 
 _NEAR_SHARE, _NEAR_BYTES = 0.1, 4 << 30
 _CRITICAL_SHARE, _CRITICAL_BYTES = 0.04, 1 << 30
+_MODEST_SHARE = 0.5
+"""All tasks may run if they need no more than this of what is available above the critical mark."""
 _LEAST_TASK_BYTES = 16 << 20
 """What a task counts as at least that is about to start."""
 _ENOUGH_PEAKS = 4
@@ -22,7 +24,7 @@ _RAISE_AFTER_S = 1.0
 _STOP_AFTER_S = 0.5
 """Seconds between two tasks that are stopped: the memory of the first one is free only then."""
 _WELL_ABOVE = 3.0
-"""Memory is looked at seldom while so many times as much is available as where no further task starts."""
+"""Memory is looked at seldom while so many times as much is available as where fewer tasks run."""
 _SELDOM_S, _OFTEN_S = 1.0, 0.1
 
 
@@ -30,7 +32,7 @@ class Marks(NamedTuple):
     """Bytes of available memory below which something is done."""
 
     near: int
-    """No further task starts."""
+    """Fewer tasks run, unless all of them need little."""
     critical: int
     """A task is stopped."""
 
@@ -102,33 +104,45 @@ def likely_bytes(peaks: Sequence[int]) -> int:
 
 
 def has_room_for_all(slots: int, seen: Seen) -> bool:
-    """Return whether all slots could run the largest tasks, even if no worker held anything yet."""
-    return _fitting(slots, seen._replace(running=(), idle=())) == slots
+    """Return whether all slots could run such tasks far from the marks, whatever their workers hold now."""
+    room = seen.memory.available_bytes - marks(seen.memory.total_bytes).near
+    return room >= slots * max(seen.task_bytes, _LEAST_TASK_BYTES)
 
 
 def _fitting(slots: int, seen: Seen) -> int:
     """Return how many tasks the memory has room for: those that run, and those that can start now.
 
-    A task that runs may still grow to what others have held lately. Of one that starts, what its
-    worker holds already is no further memory. If those that run may need too much, fewer are to run once
-    some have ended.
+    All of them, where that takes little of what is left: others may use most of the memory, and small tasks
+    do no harm then. Otherwise as many as leave enough, and fewer than run now if those may need too much.
     """
-    room = seen.memory.available_bytes - marks(seen.memory.total_bytes).near
-    room -= sum(max(0, seen.task_bytes - held) for held in seen.running)
-    fitting = len(seen.running)
+    available, (near, critical) = seen.memory.available_bytes, marks(seen.memory.total_bytes)
+    growing, starting = _growth(slots, seen)
+    if growing + sum(starting) <= _MODEST_SHARE * (available - critical):
+        return slots
+    fitting, room = len(seen.running), available - near - growing
     for held in reversed(seen.running):
         if room >= 0:
             break
         room += max(seen.task_bytes, held)
         fitting -= 1
-    needed = max(seen.task_bytes, _LEAST_TASK_BYTES, *seen.running)
-    for place in range(slots - len(seen.running) if fitting == len(seen.running) else 0):
-        held = seen.idle[place] if place < len(seen.idle) else 0
-        room -= max(_LEAST_TASK_BYTES, needed - held)
+    for needed in starting if fitting == len(seen.running) else ():
+        room -= needed
         if room < 0:
             break
         fitting += 1
     return max(1, fitting)
+
+
+def _growth(slots: int, seen: Seen) -> tuple[int, list[int]]:
+    """Return how much more memory the tasks may need that run, and each of those that could start.
+
+    A task that runs may still grow to what others have held lately. Of one that starts, what its worker holds
+    already is no further memory.
+    """
+    growing = sum(max(0, seen.task_bytes - held) for held in seen.running)
+    most = max(seen.task_bytes, *seen.running, 0)
+    idle = [*seen.idle, *(0,) * slots][: slots - len(seen.running)]
+    return growing, [max(_LEAST_TASK_BYTES, most - held) for held in idle]
 
 
 def whom_to_stop(size: PoolSize, seen: Seen) -> int | None:

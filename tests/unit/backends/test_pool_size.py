@@ -25,7 +25,13 @@ def seen(available, *, running=(), idle=(), task=0.0, now=100.0, total=16.0):
         pytest.param(seen(12, task=3), 3, id="nothing runs, and the tasks are known to be large"),
         pytest.param(seen(3, running=[3] * 4, task=3), 4, id="as many as fit"),
         pytest.param(seen(9, running=[1] * 4, task=3), 3, id="they will grow"),
-        pytest.param(seen(1.5, running=[1] * 8), 7, id="near the mark of 1.6 GB"),
+        pytest.param(seen(1.5, running=[1] * 8, task=1), 8, id="those that run have all that they need"),
+        pytest.param(
+            seen(1.5, running=[1] * 8, task=1.5), 5, id="near the mark of 1.6 GB, and they will grow"
+        ),
+        pytest.param(
+            seen(1.2, running=[0.01] * 2, task=0.03), 8, id="others use most of it; the tasks are small"
+        ),
         pytest.param(seen(0.5, running=[0.02] * 8), 1, id="others use the memory"),
         pytest.param(seen(0, running=[]), 1, id="never none"),
         pytest.param(seen(4, running=[1], idle=[3, 3], task=3), 3, id="idle workers that hold memory"),
