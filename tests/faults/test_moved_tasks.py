@@ -24,10 +24,10 @@ def runs(shared_path):
 
 @pytest.fixture
 def executors():
-    """Local executors whose workers may hold 200 MB, and 1 GB."""
+    """Local executors whose workers may hold 200 MB, and 600 MB."""
     with (
         Executor.local(2, memory_limit="200MB", progress=False) as small,
-        Executor.local(1, memory_limit="1GB", progress=False) as large,
+        Executor.local(1, memory_limit="600MB", progress=False) as large,
     ):
         yield small, large
         small.shutdown(cancel_futures=True)
@@ -73,7 +73,7 @@ def check_one_culprit(small, large, runs, count, usual_mb, culprit_mb):
 
 
 def test_one_task_of_many_needs_more_memory(executors, runs):
-    check_one_culprit(*executors, runs, 24, 20, 400)
+    check_one_culprit(*executors, runs, 24, 20, 300)
 
 
 @pytest.mark.full
@@ -89,7 +89,7 @@ def test_one_of_280_tasks_needs_three_times_the_memory(runs):
 @pytest.mark.parametrize(
     ("memory", "count", "sizes"),
     [
-        ((192, 768), 12, (20, 400)),
+        ((192, 768), 12, (20, 250)),
         pytest.param((512, 2048), 280, (250, 1536), marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
     ],
 )
@@ -134,19 +134,19 @@ def grow(megabytes):
 
 def test_an_executor_stays_open_for_the_jobs_that_name_it():
     small = Executor.local(1, memory_limit="200MB", progress=False)
-    large = Executor.local(1, memory_limit="1GB", progress=False)
-    job = small.map(grow, [400], retries=Retry(0, then=large))
+    large = Executor.local(1, memory_limit="600MB", progress=False)
+    job = small.map(grow, [300], retries=Retry(0, then=large))
     large.shutdown()
-    assert job.results() == [400 << 20]
+    assert job.results() == [300 << 20]
     small.shutdown()
     with pytest.raises(wrenlite.ExecutorClosed):
         Executor.local(1).map(grow, [1], retries=Retry(0, then=large))
 
 
 def test_an_executor_that_is_shut_down_at_once_fails_what_would_go_there():
-    large = Executor.local(1, memory_limit="1GB", progress=False)
+    large = Executor.local(1, memory_limit="600MB", progress=False)
     with Executor.local(1, memory_limit="200MB", progress=False) as small:
-        job = small.map(grow, [400], retries=Retry(0, then=large))
+        job = small.map(grow, [300], retries=Retry(0, then=large))
         large.shutdown(cancel_futures=True)
         job.wait()
         error = job[0].exception()
@@ -156,12 +156,12 @@ def test_an_executor_that_is_shut_down_at_once_fails_what_would_go_there():
 def test_other_ways_to_run_tasks_move_them_too(executors):
     small, large = executors
     retry = Retry(0, then=large)
-    assert small.submit(grow, 400, retries=retry).result() == 400 << 20
-    assert list(small.map(grow, [1, 400], buffersize=2, retries=retry)) == [1 << 20, 400 << 20]
-    assert small.map_reduce(grow, [1, 400], sum, retries=retry).result() == 401 << 20
-    failed = small.map(grow, [1, 400])
+    assert small.submit(grow, 300, retries=retry).result() == 300 << 20
+    assert list(small.map(grow, [1, 300], buffersize=2, retries=retry)) == [1 << 20, 300 << 20]
+    assert small.map_reduce(grow, [1, 300], sum, retries=retry).result() == 301 << 20
+    failed = small.map(grow, [1, 300])
     failed.wait()
-    assert failed.retry_failed(retries=retry).results() == [1 << 20, 400 << 20]
+    assert failed.retry_failed(retries=retry).results() == [1 << 20, 300 << 20]
 
 
 def large_value(number):
@@ -169,7 +169,7 @@ def large_value(number):
 
 
 def reduce_in_much_memory(values):
-    return len(list(values)) + grow(400)
+    return len(list(values)) + grow(300)
 
 
 def test_a_reduction_of_stored_values_stays_and_says_why(executors):
