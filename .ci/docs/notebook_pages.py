@@ -19,9 +19,14 @@ _TEMPLATE = """
 {% endmacro %}
 {% block stream %}{{ printed(output.text) }}{% endblock stream %}
 {% block data_text scoped %}{{ printed(output.data["text/plain"]) }}{% endblock data_text %}
+{% block data_html scoped %}
+{%- if "xr-wrap" in output.data["text/html"] %}{{ printed(output.data["text/plain"]) }}
+{%- else %}<div class="shown">{{ output.data["text/html"] }}</div>{% endif %}
+{% endblock data_html %}
 {% block error %}{{ printed(output.traceback | join("\n")) }}{% endblock error %}
 """
-"""Outputs that are text get a class of their own, so that they do not look like code."""
+"""Outputs that are text get a class of their own, so that they do not look like code. Others may be wider
+than the page. Of xarray the text is shown: its tables and the styles of the site spoil each other."""
 
 _TABLE = re.compile(r'<style scoped>.*?</style>\s*|(?<=<table) border="1" class="dataframe"', re.DOTALL)
 """What pandas says of the looks of a table: the site's tables have one look."""
