@@ -32,6 +32,7 @@ from wrenlite.interop.lithops_futures import (
 )
 from wrenlite.interop.lithops_objects import objects
 from wrenlite.interop.lithops_storage import LOCAL, S3, CloudObject, Storage, StorageNoSuchKeyError
+from wrenlite.retry import Retry
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 
@@ -471,7 +472,7 @@ class RetryingFunctionExecutor:
         self,
         map_function: Callable[..., Any],
         map_iterdata: Iterable[Any] | str,
-        retries: int | None = None,
+        retries: int | Retry | None = None,
         **options: Any,
     ) -> FuturesList:
         """Run a function for each element, as ``FunctionExecutor.map``, with further attempts."""
