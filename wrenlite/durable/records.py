@@ -32,6 +32,9 @@ _TAIL_BYTES = 4096
 _SHOWN_JOBS = 50
 """The most jobs in a table; the others are counted."""
 
+_SHOWN_ERROR = 100
+"""Characters of the error after which a task is tried again. All of it is told where the task failed."""
+
 _CAUSES = {"throttled": "refused", "missing": "refused"}
 """Words for the causes of the end of a request."""
 _HEADS = ("job", "submitted", "state", "tasks", "time", "backend")
@@ -135,6 +138,7 @@ def _decisions(line: Line) -> Iterator[Event]:
     """Yield which tasks are tried again, and which are not."""
     for task, delay_s in line["again"].items():
         error = line["errors"].get(task, "")
+        error = error if len(error) <= _SHOWN_ERROR else f"{error[:_SHOWN_ERROR]}…"
         when = f"in {timed(delay_s)}" if delay_s else "at once"
         when = f"on {line['where'][task]}" if task in line["where"] else when
         text = f"is tried again {when}, after it failed{' with ' if error else ''}{error}"
