@@ -137,7 +137,7 @@ def _events_of_line(line: Line, worker: str, held: str, sent: set[int]) -> list[
 def _decisions(line: Line) -> Iterator[Event]:
     """Yield which tasks are tried again, and which are not."""
     for task, delay_s in line["again"].items():
-        error = line["errors"].get(task, "")
+        error = line["errors"].get(task, "").partition("\n")[0]
         error = error if len(error) <= _SHOWN_ERROR else f"{error[:_SHOWN_ERROR]}…"
         when = f"in {timed(delay_s)}" if delay_s else "at once"
         when = f"on {line['where'][task]}" if task in line["where"] else when
