@@ -1,5 +1,7 @@
 """``map`` with ``cache=True``: what was computed before does not run again, on every backend."""
 
+import dataclasses
+import enum
 import os
 import signal
 import subprocess
@@ -139,6 +141,36 @@ def test_kept_values_go_on_to_other_tasks(executor, runs):
     arrays = executor.map(array, range(3), keep=True, **options)
     assert arrays.cached == 3
     assert executor.map(lambda value: int(value[-1]), arrays.refs()).results() == [0, 1, 2]
+
+
+def test_values_are_instances_of_the_classes_that_the_caller_has(executor):
+    class Colour(enum.Enum):
+        RED = 1
+        BLUE = 2
+
+    @dataclasses.dataclass(frozen=True)
+    class Cell:
+        colour: Colour
+
+    class Other:
+        pass
+
+    def colour(item):
+        return item if isinstance(item, Other) else Cell(Colour(item))
+
+    executor.map(colour, [1, 2], cache=True).results()
+    other = Other()  # comes first in the class table now
+    job = executor.map(colour, [other, 2, 1], cache=True)
+    values = job.results()
+    assert job.cached == 2
+    assert [type(value) for value in values] == [Other, Cell, Cell]
+    assert values[1:] == [Cell(Colour.BLUE), Cell(Colour.RED)]
+    assert values[1].colour is Colour.BLUE
+    kinds = executor.map_reduce(
+        colour, [other, 2], lambda values: [type(each).__name__ for each in values], cache=True
+    )
+    assert kinds.result() == ["Other", "Cell"]
+    assert kinds.job.cached == 2
 
 
 def test_items_that_are_read_one_by_one_have_their_values(executor, runs):

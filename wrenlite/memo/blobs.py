@@ -66,7 +66,7 @@ class Blobs:
             if self._bucket:
                 return self._in_bucket(key, value, owner)
             value = framing.from_blob(get_verified(self._store, value.key, value.digest))
-        pickle = value.data if isinstance(value, Packed) else b""
+        pickle = bytes(value.data) if isinstance(value, Packed) else b""  # it may be a view of a message
         refers = _NUMBERS in pickle
         if _REFS in pickle or (refers and owner.definitions is None):  # what a Ref names may be gone later
             return None

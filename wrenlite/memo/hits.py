@@ -79,13 +79,15 @@ class Definitions:
             for part in name.partition(":")[2].split("."):
                 found = getattr(found, part, None)
             found = found if found is not None and self._digest(found) == digest else None
-        if found is None and name in _BUILTIN_TYPES and self._digest(_BUILTIN_TYPES[name]) == digest:
-            found = _BUILTIN_TYPES[name]
+        if found is None and digest == _BUILTIN:
+            found = _BUILTIN_TYPES.get(name)
         if found is None:
             raise LookupError(name)
         return found
 
     def _digest(self, definition: object) -> str:
+        if _BUILTIN_TYPES.get(_name(definition)) is definition:
+            return _BUILTIN
         try:
             return self._items.digest_of(definition)
         except NotDigestible:
@@ -96,6 +98,8 @@ _BUILTIN_TYPES = {
     f"builtins:{each.__qualname__}": each for each in vars(types).values() if isinstance(each, type)
 }
 """Types such as that of functions, which cannot be imported by the names that they have."""
+_BUILTIN = "of Python"
+"""Stands for the digest of these: the version of Python is part of each call."""
 
 
 def _name(definition: object) -> str:
