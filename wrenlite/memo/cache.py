@@ -75,9 +75,9 @@ class Cache:
         """Keep values, whose files were written before. Where they become too many, a thread deletes some."""
         self.index.add(entries)
         self._written += sum(entry.size for entry in entries)
-        if self._written > self.most_bytes / _LOOKS and not self._tidies:
-            self._written, self._tidies = 0, True
-            self._start(self._tidy_quietly)
+        if self._is_due and not self._tidies:
+            self._tidies = True
+            self._start(self._tidy_while_due)
 
     def use(self, keys: Iterable[bytes]) -> None:
         """Note in a thread that values are used: those that nobody uses are deleted first."""
@@ -106,9 +106,15 @@ class Cache:
         self.index.delete_set_aside(now - _ASIDE_S)
         self.index.shrink()
 
-    def _tidy_quietly(self) -> None:
+    @property
+    def _is_due(self) -> bool:
+        return self._written > self.most_bytes / _LOOKS
+
+    def _tidy_while_due(self) -> None:
         try:
-            self.tidy()
+            while self._is_due:
+                self._written = 0
+                self.tidy()
         finally:
             self._tidies = False
 

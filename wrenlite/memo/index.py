@@ -44,7 +44,8 @@ _USED_S = 3_600
 _MOST_RUNS = 1_000
 """The newest runs that are kept."""
 _TABLES = """
-CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, hex TEXT UNIQUE, function TEXT, parts TEXT);
+CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY AUTOINCREMENT, hex TEXT UNIQUE, function TEXT,
+    parts TEXT);
 CREATE TABLE IF NOT EXISTS definitions (id BLOB PRIMARY KEY, text TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (job TEXT PRIMARY KEY, at REAL, call INTEGER, tasks INTEGER, cached INTEGER);
 CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, call INTEGER, digest BLOB, size INTEGER, blob BLOB,
@@ -257,6 +258,8 @@ class Index:
             connection.execute(f"DELETE FROM runs WHERE job NOT IN ({newest})", (_MOST_RUNS,))
             used = "SELECT call FROM entries UNION SELECT call FROM runs"
             connection.execute(f"DELETE FROM calls WHERE id NOT IN ({used})")
+            named = "SELECT definitions FROM entries WHERE definitions IS NOT NULL"
+            connection.execute(f"DELETE FROM definitions WHERE id NOT IN ({named})")
             connection.execute("PRAGMA incremental_vacuum")
 
         self._do(clean)
