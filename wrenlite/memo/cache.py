@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -52,7 +53,7 @@ def cache_folder(setting: str | None) -> Path:
 
 
 class Cache:
-    """The kept values in a folder."""
+    """The kept values in a folder. A program has one for each: see ``cache_of``."""
 
     def __init__(self, config: Config) -> None:
         """Read and make nothing yet.
@@ -62,14 +63,17 @@ class Cache:
         """
         self.folder = cache_folder(config.cache)
         """Where the index and the files are."""
-        self.index: Index = index_in(self.folder)
-        """The index."""
         self.most_bytes = config.cache_bytes or MOST_BYTES
         """The most bytes on this machine."""
         self.days = config.cache_days or DAYS
         """Days for which a value is kept that nobody uses."""
         self._written = self.most_bytes  # the first values of a program are a reason to look
         self._tidies = False
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+        return index_in(self.folder)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Keep values, whose files were written before. Where they become too many, a thread deletes some."""
@@ -127,6 +131,23 @@ class Cache:
 
         with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are too many threads
             threading.Thread(target=run, name="wrenlite-cache", daemon=True).start()
+
+
+_caches: dict[tuple[Path, int | None, float | None], Cache] = {}
+
+
+def cache_of(config: Config) -> Cache:
+    """Return the kept values of these settings, which know what this program has written.
+
+    Raises:
+        ConfigError: nothing is kept.
+    """
+    key = cache_folder(config.cache), config.cache_bytes, config.cache_days
+    return _caches.get(key) or _caches.setdefault(key, Cache(config))
+
+
+if hasattr(os, "register_at_fork"):  # a thread that deletes may run in the parent
+    os.register_at_fork(after_in_child=_caches.clear)
 
 
 def unwanted(

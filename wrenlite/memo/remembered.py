@@ -14,7 +14,7 @@ from wrenlite.config import Config
 from wrenlite.errors import NotDigestible, StoreError
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.memo.blobs import Blobs, Owner
-from wrenlite.memo.cache import Cache
+from wrenlite.memo.cache import Cache, cache_of
 from wrenlite.memo.digest import Digest, Items, digest_of_call
 from wrenlite.memo.found import NO_HITS, Hits
 from wrenlite.memo.hits import Definitions, Finder
@@ -251,7 +251,7 @@ def remembered(
         initializer=first.initializer[:2] if first is not None and first.initializer else None,
     )
     try:
-        return Remembered(Cache(config), backend, call, digest)
+        return Remembered(cache_of(config), backend, call, digest)
     except NotDigestible as error:
         warn(f"cache=True: the values of {name} are not kept: {error}")
         return None
