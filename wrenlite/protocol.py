@@ -424,6 +424,10 @@ def reply_key(job: str, invocation: str) -> str:
     return f"results/{job}/{invocation}/reply"
 
 
+EXPIRE_DAYS = 7
+"""Days after which the lifecycle rules of a deployment's bucket delete values and other temporary objects."""
+
+
 def ref_key(digest: str) -> str:
     """Return the key of an object that was uploaded to be referred to.
 

@@ -11,7 +11,6 @@ from typing import Any
 from wrenlite.backends.aws.deployed import driver_name
 from wrenlite.deploy import dashboard
 from wrenlite.deploy.resources import (
-    EXPIRE_DAYS,
     JOB_PREFIXES,
     PUBLISHED_PREFIX,
     TASK_PREFIXES,
@@ -19,6 +18,7 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.setting_forms import ALARM_KINDS
 from wrenlite.deploy.settings import Settings
+from wrenlite.protocol import EXPIRE_DAYS
 from wrenlite.serving.publication import Objects, Publication, function_of
 
 Policy = dict[str, Any]

@@ -19,7 +19,6 @@ from wrenlite.deploy.deployment import Deployment
 from wrenlite.deploy.packages import BuiltLayer
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
-    EXPIRE_DAYS,
     Alarm,
     Alias,
     Archives,
@@ -35,6 +34,7 @@ from wrenlite.deploy.resources import (
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import SmokeTestResult
 from wrenlite.errors import ConfigError
+from wrenlite.protocol import EXPIRE_DAYS
 from wrenlite.texts import counted
 
 

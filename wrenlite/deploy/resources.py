@@ -23,8 +23,6 @@ TEMPORARY_PREFIXES = (*JOB_PREFIXES, "starts")
 """Parts whose objects expire. Below ``starts/`` are the starts of published jobs, which no task may read."""
 PUBLISHED_PREFIX = "published"
 """The part with the code of published jobs, which stays until they are no longer published."""
-EXPIRE_DAYS = 7
-"""Days after which temporary objects expire."""
 LOG_DAYS = 14
 """Days for which log events are kept."""
 

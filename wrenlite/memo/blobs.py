@@ -16,12 +16,10 @@ from typing import NamedTuple
 
 from wrenlite.errors import IntegrityError, NotFound, WrenliteError
 from wrenlite.memo.index import IN_FILE, Entry, make_private
-from wrenlite.protocol import Packed, Plain, Stored
+from wrenlite.protocol import EXPIRE_DAYS, Packed, Plain, Stored
 from wrenlite.serialize import framing
 from wrenlite.storage.base import TEMPORARY_PREFIX, Store, get_verified
 
-LIFECYCLE_DAYS = 7
-"""Days after which a bucket that the wizard has made deletes values: ``deploy.resources.EXPIRE_DAYS``."""
 _MARGIN_S = 6 * 3_600.0
 """A value in a bucket is not used any more so long before it expires: its job may be read later."""
 _ROW_BYTES = 16 << 10
@@ -85,7 +83,7 @@ class Blobs:
         if owner.definitions is None:  # it may refer to some
             return None
         place = f"{self._bucket}/{value.key}"
-        expires = time.time() + LIFECYCLE_DAYS * 86_400 - _MARGIN_S
+        expires = time.time() + EXPIRE_DAYS * 86_400 - _MARGIN_S
         digest = bytes.fromhex(value.digest)
         return Entry(key, owner.call, digest, value.size, None, place, owner.definitions, expires)
 
