@@ -30,6 +30,7 @@ PACKAGE: Mapping[str, str] = {
     "CancelledError": "result() of a cancelled task raises the CancelledError of concurrent.futures",
     "cpu_count": "Executor() has one worker per core",
     "put": "executor.put(object) uploads an object once, for many tasks",
+    **dict.fromkeys(("Memory", "memoize"), "map(function, data, cache=True) keeps values"),
 }
 """For the module ``wrenlite``."""
 
