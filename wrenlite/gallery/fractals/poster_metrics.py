@@ -92,7 +92,7 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, StepTime]) -
             "",
             "Mit/s: millions of iterations per second of CPU; a picture also has those of points that are",
             "known to be inside without being computed",
-            "peak: the most memory that a process has held since its start; - where the system does not tell",
+            "peak: the most memory that a worker has held in these tasks; - where the system does not tell",
             f"leader: peak {sized(own_peak_bytes())}, sent tasks of {sized(_sent_bytes(rendered))}, got "
             f"counts of {sized(sum(rendered.value_bytes))}",
             f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
