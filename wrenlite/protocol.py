@@ -317,8 +317,8 @@ class TaskStats(NamedTuple):
     """Lambda's id of the request that its batch travelled in."""
     peak_bytes: int | None = None
     """The most memory that its worker held while it ran, or while any task of its batch did (``peak_tasks``).
-    What earlier tasks have left there is included. If a process that it has started and waited for held more,
-    it is the memory of that process."""
+    What earlier tasks have left there is included. Processes that it has started and waited for are not
+    added: if one of them held more than the worker, it is the memory of that process alone."""
     peak_tasks: int | None = None
     """How many tasks ran while that was measured: 1: this task alone. With more, this task held that much at
     most. None: it is unknown which tasks did."""

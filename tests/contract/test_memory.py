@@ -57,6 +57,15 @@ def test_long_tasks_of_a_batch_have_figures_of_their_own(executor, runs_in_calle
     assert job.snapshot().peak_bytes == large
 
 
+def make(size):
+    return b"x" * size
+
+
+def test_the_memory_of_a_large_value_is_known_as_soon_as_the_value_is(pool):
+    sizes = [1 << 18, 1 << 20, 1 << 22] * 3
+    assert all(held for size in sizes for held, _ in peaks(pool.map(make, [size])))
+
+
 def test_a_process_that_a_task_has_waited_for_counts_if_it_held_more(pool):
     (held, tasks), _ = peaks(pool.map(start_holder, [80, 1], chunksize=1))
     assert held > 80 * MB

@@ -8,8 +8,10 @@ buffer is copied twice: into the pipe and out of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import select
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -22,6 +24,8 @@ _HEAD = struct.Struct("<4sIQ")
 _MARK = b"wren"
 _READ_BYTES = 1 << 16
 """Bytes of one read: the default capacity of a pipe. Asking for more would allocate more each time."""
+_SOON_MS = 100
+"""Milliseconds to wait for what is being written already."""
 _PARTS_PER_CALL = 512
 """Parts of a frame in one system call; Linux takes 1,024."""
 
@@ -212,6 +216,14 @@ class Reader:
         if not chunk:
             raise EOFError
         return self.feed(chunk)
+
+    def read_soon(self) -> list[Any]:
+        """Read as ``read`` does, but wait only shortly, and return nothing if the pipe has ended."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        with contextlib.suppress(EOFError):
+            return self.read() if poll.poll(_SOON_MS) else []
+        return []
 
     def feed(self, chunk: Buffer) -> list[Any]:
         """Take bytes that did not come from the pipe, and return the messages that are complete now.

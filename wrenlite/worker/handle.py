@@ -68,8 +68,7 @@ if TYPE_CHECKING:
     from wrenlite.storage.archives import ArchivesPlace
 
 _START_S = 60.0
-"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts, and to
-store a value."""
+"""Seconds that a worker may take to start, to load a function before ``timeout=`` counts, to store values."""
 _CHECK_INTERVAL_S = 0.1
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP), or fill
 the disk with its output."""
@@ -381,13 +380,14 @@ class WorkerProcess:
         self, request: Request, emit: Callable[[list[Outcome]], None]
     ) -> tuple[list[Outcome], Ended]:
         """Receive the outcomes of a request, and emit them. Return the last ones together with its end."""
-        timeout_s = request.limits.task_timeout_s
-        left = len(request.tasks)
+        timeout_s, left = request.limits.task_timeout_s, len(request.tasks)
         now = self._attentive_clock()
         deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
             messages = self._wait_for_messages(deadline, timeout_s, gathers=left > 1)
             outcomes, end = self._decode(messages, request, len(request.tasks) - left)
+            if end is None and outcomes and len(outcomes) == left:  # a large value: its end comes next
+                _, end = self._decode(self._reader.read_soon(), request, len(request.tasks))
             if isinstance(end, Ended):
                 return outcomes, end
             emit(outcomes)
