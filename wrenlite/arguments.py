@@ -133,7 +133,7 @@ def check_attempts(retries: int | Retry, timeout: float | None, backend: Backend
     longest_s = None if backend is None else backend.longest_s
     if backend is not None and timeout is not None and longest_s is not None and timeout > longest_s:
         stops = f"{backend.name} stops a task after {longest_s:g} s"
-        raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+        raise ConfigError(f"timeout={float(timeout):g}: {stops}. {backend.hints.time}")
 
 
 def check_detachable(backend: Backend) -> None:

@@ -388,7 +388,7 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
     def _wait_in_job(self, timeout: float | None) -> None:
         with self.job._interruptible(not self.job._is_shared, in_loop=True):
             if not self._changes.wait_for(self.done, timeout):
-                text = f"has not ended within timeout={timeout:g} s; it goes on"
+                text = f"has not ended within timeout={float(timeout or 0):g} s; it goes on"
                 raise TimeoutError(f"{self.job._task(self.index)} {text}")
             self._changes.wait_for(lambda: self._settled, _SETTLED_S)
 

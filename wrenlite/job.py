@@ -300,7 +300,8 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
     def _wait_for_end(self, timeout: float | None, return_when: str) -> None:
         """Wait as ``wait`` does, and raise TimeoutError where that takes longer."""
         if not self.wait(timeout, return_when):
-            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
+            text = f"not all tasks ended within timeout={float(timeout or 0):g} s; they go on"
+            raise TimeoutError(f"{self!r}: {text}")
 
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
@@ -546,12 +547,11 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
         """
         for index, error in errors.items():
             if not self._tasks.has_ended(index):
-                made = type(error)(f"{self._task(index)}: {error}")
-                self._outcomes.set_error(index, made)
+                self._outcomes.set_error(index, made := type(error)(f"{self._task(index)}: {error}"))
                 if self._tasks.stats(index).request_id:
                     made.add_note(f"wrenlite: {self._tasks.describe_run(index)}")
-                if moved := self._tasks.describe_move(index):
-                    made.add_note(f"wrenlite: {moved}")
+                for note in self._tasks.notes(index):
+                    made.add_note(f"wrenlite: {note}")
         ended = [outcome.task for outcome in outcomes]
         self._tasks.end(ended, outcomes)
         self._settle_futures(ended)

@@ -339,8 +339,8 @@ class JobValues(Generic[T_co]):
         self._note_versions(error)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._name(index)}, {run}; its output: job.logs({index})")
-        if moved := self._tasks.describe_move(index):
-            error.add_note(f"wrenlite: {moved}")
+        for note in self._tasks.notes(index):
+            error.add_note(f"wrenlite: {note}")
         self._exceptions.setdefault(index, error)
 
     def _unpack(self, indexes: Sequence[int], end: float | None) -> None:

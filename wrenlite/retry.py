@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from operator import index
@@ -86,11 +86,11 @@ class Retry:
         """
         if not is_whole_number(times, 0):
             raise ConfigError(f"times={times!r:.80}: must be a whole number of further attempts, from 0")
-        _check_number("delay_s", delay_s, "seconds from 0", least=0.0)
-        _check_number("backoff", backoff, "a number from 1, such as 2 to double the delay", least=1.0)
-        _check_number("jitter", jitter, "a number from 0 to 1", least=0.0, most=1.0)
+        delay_s = _number("delay_s", delay_s, "seconds from 0", least=0.0)
+        backoff = _number("backoff", backoff, "a number from 1, such as 2 to double the delay", least=1.0)
+        jitter = _number("jitter", jitter, "a number from 0 to 1", least=0.0, most=1.0)
         most_s = max(_USUAL_MOST_S, delay_s) if max_delay_s is None else max_delay_s
-        _check_number("max_delay_s", most_s, f"seconds from {delay_s:g}, which is delay_s", least=delay_s)
+        most_s = _number("max_delay_s", most_s, f"seconds from {delay_s:g}, which is delay_s", least=delay_s)
         wanted, unwanted = _classes("on", on), _classes("not_on", not_on)
         for kind in wanted:
             if issubclass(kind, unwanted):
@@ -99,8 +99,8 @@ class Retry:
                     "task would run again after it. Name it in one of the two"
                 )
         _check_then(then)
-        self._set(times=index(times), on=wanted, not_on=unwanted, delay_s=float(delay_s), then=then)
-        self._set(backoff=float(backoff), max_delay_s=float(most_s), jitter=float(jitter))
+        self._set(times=index(times), on=wanted, not_on=unwanted, delay_s=delay_s, then=then)
+        self._set(backoff=backoff, max_delay_s=most_s, jitter=jitter)
 
     def __repr__(self) -> str:
         usual, given = Retry(self.times), [f"{self.times}"]
@@ -118,9 +118,17 @@ class Retry:
             object.__setattr__(self, name, value)
 
 
-def _check_number(name: str, value: object, meaning: str, *, least: float, most: float = math.inf) -> None:
-    if not (is_seconds(value) and least <= value <= most and value < math.inf):
+def _number(
+    name: str, value: object, meaning: str, *, least: float, most: float = sys.float_info.max
+) -> float:
+    """Return a number of any type as a float.
+
+    Raises:
+        ConfigError: it is no number in these bounds.
+    """
+    if not (is_seconds(value) and least <= value <= most):
         raise ConfigError(f"{name}={value!r:.80}: must be {meaning}")
+    return float(value)
 
 
 def _classes(name: str, given: Any) -> tuple[type[BaseException], ...]:
@@ -135,10 +143,10 @@ def _classes(name: str, given: Any) -> tuple[type[BaseException], ...]:
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, BaseException):
             continue
-        advice = "must be a class of exceptions, or several: on=(OSError, TimeoutError)"
+        advice = f"must be a class of exceptions, or several: {name}=(OSError, TimeoutError)"
         if isinstance(kind, BaseException):
             advice = f"is an exception. Write its class: {name}={type(kind).__name__}"
-        raise ConfigError(f"{name}={kind!r:.80}: {advice.replace('on=', f'{name}=', 1)}")
+        raise ConfigError(f"{name}={kind!r:.80}: {advice}")
     return kinds
 
 

@@ -48,7 +48,7 @@ from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
 from wrenlite.texts import is_terminal
-from wrenlite.then import Then, check_items, check_then
+from wrenlite.then import JobThere, Then, check_items, check_then
 
 if TYPE_CHECKING:
     from wrenlite.durable.journal import JournalInvoker
@@ -366,7 +366,7 @@ class Submission:
             env=dict(options.env or {}),
             chunksize=options.chunksize,
             retries=rule_of(options.retries),
-            timeout_s=options.timeout,
+            timeout_s=None if options.timeout is None else float(options.timeout),
             log_levels=self._log_levels(options),
             keeps=options.keep,
         )
@@ -457,7 +457,9 @@ class Submission:
             )
         self._check_open()
         arguments.check_attempts(retries or 0, timeout, self._backend)
-        if failed.options.reduces:
+        options = failed.options.again(retries, timeout)
+        self._check_then(options.then, options.timeout_s)
+        if options.reduces:
             before._outcomes.check_complete()
         table, total = before._outcomes.class_table, len(before)
         job: Job[Any] = Job(
@@ -467,7 +469,6 @@ class Submission:
         job._tasks.begin_with(before._tasks)
         job._outcomes.begin_with(before._outcomes)
         job._remembered = before._remembered
-        options = failed.options.again(retries, timeout)
         code = self._acquire(failed.function, failed.modules)
         items = [failed.items.get(task) for task in range(total - options.reduces)]
         progress = False if before._drawn is undrawn else None
@@ -524,8 +525,9 @@ class Submission:
         """Return the queue of a new job."""
         held = [*options.code.digests]  # an open job may add to them
         release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
-        if self._journal is not None:
-            release = partial(_call_both, release, self._journal.add(job))
+        journal = None if isinstance(job, JobThere) else self._journal  # the first job's events tell of it
+        if journal is not None:
+            release = partial(_call_both, release, journal.add(job))
         if job._remembered is not None:
             release = partial(_call_both, release, self._kept.keep(job))
         there = None if options.then is None else options.then._submission
@@ -538,11 +540,11 @@ class Submission:
             blobs = partial(self._uploads.blobs, options.code)
             again = self._run_again
             pending = PendingJob(job, items, options, release, restore, blobs=blobs, run_again=again)
-        if self._journal is not None:
-            pending.tell = self._journal.tell_of(job)
+        if journal is not None:
+            pending.tell = journal.tell_of(job)
         if there is not None:
             then = Then(there, job, pending, partial(_blobs_now, self._uploads, pending), self._backend.store)
-            pending.then = then if self._journal is None else self._journal.before_then(then)
+            pending.then = then if journal is None else journal.before_then(then)
             pending.then = self._kept.before_then(job, pending.then)
             there.dispatcher.serve(job, on=True)
         return pending

@@ -102,6 +102,7 @@ class TaskTable:
         self.failed: list[int] = []
         """Those of ``finished`` that failed or were cancelled, in the same order."""
         self.moved: dict[int, tuple[str, Outcome | TaskError]] = {}  # after what, and where they ran then
+        self._notes: dict[int, str] = {}  # of failed tasks
         self.same_error_as: dict[int, int] = {}
         """Maps a task that could not run, because another task failed, to that other task."""
         self.marks: bytearray = column(bytearray(total), _DONE)
@@ -125,8 +126,7 @@ class TaskTable:
         """1 for each task whose value was handed out and forgotten."""
         self._unfinished_output: dict[int, str] = {}
         self._usages: list[Usage | None] = column([None] * total, None)
-        self._any_ended = Changes()
-        self._all_ended_or_one_failed = Changes()
+        self._any_ended, self._all_ended_or_one_failed = Changes(), Changes()
 
     @property
     def total(self) -> int:
@@ -218,6 +218,15 @@ class TaskTable:
         """Record that these tasks wait again."""
         self._mark(indexes, _QUEUED, 0.0)
 
+    def count_delayed(self, more: int) -> None:
+        """Record that so many more tasks wait until they are tried again, or fewer, if it is negative."""
+        if more:
+            self.delayed += more
+
+    def add_note(self, index: int, text: str) -> None:
+        """Record what is to be said of a task that fails, beside its error."""
+        self._notes[index] = text
+
     def count_attempts(self, indexes: Sequence[int]) -> None:
         """Count a run of each of these tasks as an attempt."""
         attempts, places = self.attempts, _as_slice(indexes)
@@ -260,6 +269,15 @@ class TaskTable:
             with self._charging:
                 self.cost = self.cost.plus(usage, self._prices)
 
+    def fresh(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return those of these outcomes whose tasks have not ended. Of the others, output is kept."""
+        fresh = [outcome for outcome in outcomes if self.outcomes[outcome.task] is None]
+        if len(fresh) < len(outcomes):  # some tasks could not be stopped any more when they were cancelled
+            for outcome in outcomes:
+                if self.outcomes[outcome.task] is CANCELLED and outcome.output:
+                    self.keep_output(outcome.task, outcome.output)
+        return fresh
+
     def end(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """Record the outcomes of these tasks, which have not ended before."""
         self._record(indexes, outcomes)
@@ -291,6 +309,7 @@ class TaskTable:
             "released": self.released,
             "usages": [usage and tuple(usage) for usage in self._usages],
             "cost": tuple(self.cost),
+            "notes": self._notes,
         }
 
     def restore(self, columns: Mapping[str, Any]) -> None:
@@ -306,6 +325,7 @@ class TaskTable:
         self._usages[:] = [usage and Usage(*usage) for usage in columns["usages"]]
         self.peak_bytes = max((usage.peak_bytes for usage in self._usages if usage), default=0)
         self.cost = Cost(*columns["cost"])
+        self._notes = dict(columns["notes"])
 
     def begin_with_values(self, values: Mapping[int, Packed | Stored | Plain]) -> None:
         """Take over values that an earlier job has left, by task. All other tasks are queued."""
@@ -340,6 +360,7 @@ class TaskTable:
             self.attempts[task], self._received[task] = 0, 0.0
             self.same_error_as.pop(task, None)
             self.moved.pop(task, None)
+            self._notes.pop(task, None)
             self._unfinished_output.pop(task, None)
         self.finished = [task for task in self.finished if task not in again]
         self.failed = [task for task in self.failed if task not in again]
@@ -409,12 +430,14 @@ class TaskTable:
             peak_tasks=peak_tasks,
         )
 
-    def describe_move(self, index: int) -> str:
-        """Return where a task has run that has moved to another executor, in words; empty: it has not."""
-        if index not in self.moved:
-            return ""
-        where, failure = self.moved[index]
-        return f"then= has run it on {where}, after it had failed here with {failure_text(failure)}"
+    def notes(self, index: int) -> Sequence[str]:
+        """Return what is to be said of a failed task beside its error, such as where else it has run."""
+        found = [self._notes[index]] if index in self._notes else []
+        if index in self.moved:
+            where, failure = self.moved[index]
+            text = failure_text(failure)
+            found.append(f"then= has run it on {where}, after it had failed here with {text}")
+        return found
 
     def batches(self) -> list[tuple[Usage, list[int]]]:
         """Return what each batch used, and which of its tasks ran nowhere else since."""

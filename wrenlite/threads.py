@@ -8,12 +8,14 @@ here holds one.
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from wrenlite.errors import ConfigError
 
@@ -24,7 +26,10 @@ it blocks."""
 
 def is_seconds(value: object) -> TypeGuard[float]:
     """Return whether a value is a number of seconds, infinitely many among them."""
-    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # not NaN
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    number: Any = value
+    return bool(abs(number) <= sys.float_info.max or abs(number) == math.inf)  # no NaN, nor 10**400
 
 
 def check_timeout(timeout: object) -> None:

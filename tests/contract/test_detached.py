@@ -24,6 +24,7 @@ from tests.aws.tasks import Runs, longest_request
 from wrenlite.backends.aws import errors
 from wrenlite.durable import attach, folder
 from wrenlite.durable.folder import KEPT_S, Folder, find
+from wrenlite.durable.records import find_job
 
 
 @pytest.fixture(autouse=True)
@@ -504,6 +505,22 @@ def test_what_cannot_be_attached_to_is_refused(pool):
         wrenlite.attach(one.id, resume="no")
     with pytest.raises(wrenlite.ConfigError, match="is detached"):
         one.refs()
+
+
+def fail_always(n):
+    raise OSError(n)
+
+
+def test_tasks_that_wait_to_be_tried_again_are_told(pool):
+    job = pool.map(fail_always, range(2), retries=wrenlite.Retry(1, delay_s=600), detach=True)
+    while "2 failed tasks wait to be tried again" not in job.snapshot().note:
+        time.sleep(0.01)
+    while not [event for event in find_job(job.id).events() if event.kind == "again"]:
+        time.sleep(0.01)
+    record = find_job(job.id)
+    assert (record.counts.failed, record.errors()) == (0, {})
+    job.cancel()
+    assert job.snapshot().note == ""
 
 
 def test_a_cancel_without_a_keeper_cancels_nothing(pool):

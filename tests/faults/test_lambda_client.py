@@ -151,6 +151,18 @@ def test_a_budget_stops_dispatching_and_keeps_finished_values(connected, bed, ru
     assert re.search(r"budget=\$1\.7e-05 was spent.*Set a larger budget=", message)
 
 
+def test_a_task_that_failed_keeps_its_error_when_the_budget_is_spent(connected):
+    def fail(item):
+        raise OSError("503")
+
+    aws = connected(budget=1e-5)
+    job = aws.map(fail, [1], retries=wrenlite.Retry(1000, delay_s=0))
+    error = job[0].exception(timeout=60)
+    assert isinstance(error, OSError)
+    assert job[0].stats().attempts > 1
+    assert "it was not tried again: the budget does not allow it" in "\n".join(error.__notes__)
+
+
 def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     connected().map(abs, range(4), chunksize=1).results(timeout=30)
     aws = connected(budget=1.7e-5, max_concurrency=20)

@@ -65,7 +65,8 @@ def check_one_culprit(small, large, runs, count, usual_mb, culprit_mb):
     events = [event for event in find_job(job.id).events() if event.tasks == ((culprit, culprit + 1),)]
     [moved] = [event.text for event in events if event.kind == "again"]
     assert moved.startswith(f"is tried again on {large.backend.name}, after it failed with")
-    assert "OutOfMemory" in moved
+    assert "failed with OutOfMemory: " in moved
+    assert [each.id for each in wrenlite.jobs()] == [job.id], "a moved task is no job of its own"
     paid_here_and_there = small.cost.with_cost(large.cost)
     assert tuple(job.cost) == pytest.approx(tuple(paid_here_and_there))
     alone = large.starmap(hold, enumerate([1] * (culprit + 1)), **options).results()
@@ -138,9 +139,15 @@ def test_an_executor_stays_open_for_the_jobs_that_name_it():
     job = small.map(grow, [300], retries=Retry(0, then=large))
     large.shutdown()
     assert job.results() == [300 << 20]
+    failed = small.map(grow, [300])
+    failed.wait()
+    for run in (
+        lambda retry: small.map(grow, [1], retries=retry),
+        lambda retry: failed.retry_failed(retries=retry),
+    ):
+        with pytest.raises(wrenlite.ExecutorClosed, match=r"then=.*it was shut down"):
+            run(Retry(0, then=large))
     small.shutdown()
-    with pytest.raises(wrenlite.ExecutorClosed):
-        Executor.local(1).map(grow, [1], retries=Retry(0, then=large))
 
 
 def test_an_executor_that_is_shut_down_at_once_fails_what_would_go_there():

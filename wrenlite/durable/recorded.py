@@ -121,6 +121,17 @@ class RecordedTable(TaskTable):
             self.write("mark_queued", indexes)
         super().mark_queued(indexes)
 
+    def count_delayed(self, more: int) -> None:
+        """The table writes down how many more tasks wait until they are tried again."""
+        if more:
+            self.write("count_delayed", more)
+        super().count_delayed(more)
+
+    def add_note(self, index: int, text: str) -> None:
+        """The table writes down what is to be said of a task that fails."""
+        self.write("add_note", index, text)
+        super().add_note(index, text)
+
     def count_attempts(self, indexes: Sequence[int]) -> None:
         """The table writes down that tasks used up an attempt."""
         self.write("count_attempts", indexes)
@@ -264,7 +275,7 @@ def _forget_running(table: TaskTable, going_on: Sequence[Sequence[int]]) -> None
     left = set(itertools.chain.from_iterable(going_on))
     lost = [task for task in range(table.total) if table.state(task) == "dispatched" and task not in left]
     TaskTable.mark_queued(table, lost)
-    table.running = len(going_on)
+    table.running, table.delayed = len(going_on), 0
 
 
 def _end(job: Job[Any], outcomes: Sequence[Outcome], texts: Mapping[int, tuple[Any, ...]]) -> None:

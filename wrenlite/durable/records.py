@@ -214,6 +214,10 @@ def _counted(lines: Sequence[Line]) -> Counts:
             failed = line.get("failed", {})
             for first, end in line["tasks"]:
                 ok.update((task, str(task) not in failed) for task in range(first, end))
+        elif line["kind"] == "decided":
+            for task in map(int, line["again"]):
+                ok.pop(task, None)
+            ok.update(dict.fromkeys(map(int, line["final"]), False))
     done = sum(ok.values())
     return Counts(total, done, len(ok) - done, 0)
 
@@ -289,11 +293,19 @@ class JobRecord:
     def errors(self) -> dict[int, str]:
         """Return the type and the message of the exceptions of its failed tasks, as far as they were kept."""
         found: dict[int, str] = {}
+        waiting: dict[int, str] = {}  # what is tried again has not failed
         for line in self._lines():
             if line["kind"] == "ran":
                 for first, end in line["tasks"]:
                     for task in [task for task in found if first <= task < end]:  # it ran again
                         del found[task]
+            if line["kind"] == "decided":
+                for task in map(int, line["again"]):
+                    found.pop(task, None)
+                waiting |= {int(task): text for task, text in line["errors"].items()}
+                given_up = [task for task in map(int, line["final"]) if task in waiting]
+                found = {task: waiting.pop(task) for task in given_up} | found
+                continue
             texts = line.get("failed") if line["kind"] == "ran" else line.get("errors")
             found |= {int(task): text for task, text in (texts or {}).items()}
         return dict(sorted(found.items()))

@@ -298,9 +298,9 @@ class Admission:
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = self._store_dollars() + prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.most_dollars:.2g} of budget=${budget:g} was spent, and the next request, "
-            f"for about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
-            "tasks that failed again"
+            f"the budget does not allow it: about ${self.spent.most_dollars:.2g} of budget=${budget:g} was "
+            f"spent, and the next request, for about ${needed:.2g}, does not fit. Set a larger budget= and "
+            "map the tasks that failed again"
         )
 
     def _store_dollars(self) -> float:

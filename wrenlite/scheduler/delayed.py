@@ -58,9 +58,10 @@ class Delayed:
                 )
         pending.tell(decisions, failed)
         again = {each.task: each for each in decisions if each.delay_s is not None}
+        pending.failures.update((task, failed[task]) for task in again)
         now, waiting = self._clock(), {task: each.delay_s for task, each in again.items() if each.delay_s}
         table.mark_queued([*waiting])
-        table.delayed += len(waiting)
+        table.count_delayed(len(waiting))
         for task, delay_s in waiting.items():
             heapq.heappush(self._heap, (now + delay_s, next(self._numbers), pending, task))
         for task in (each.task for each in again.values() if each.where):
@@ -72,15 +73,16 @@ class Delayed:
         due: dict[PendingJob, list[int]] = {}
         while self._heap and self._heap[0][0] <= self._clock():
             _, _, pending, task = heapq.heappop(self._heap)
-            pending.tasks.delayed -= 1
             due.setdefault(pending, []).append(task)
+        for pending, tasks in due.items():
+            pending.tasks.count_delayed(-len(tasks))
         return due
 
     def discard(self, pending: PendingJob, ended: Collection[int]) -> None:
         """Forget those of these tasks that wait: they have ended, or another process has the job."""
         if pending.tasks.delayed:
             left = [each for each in self._heap if each[2] is not pending or each[3] not in ended]
-            pending.tasks.delayed -= len(self._heap) - len(left)
+            pending.tasks.count_delayed(len(left) - len(self._heap))
             self._heap = left
             heapq.heapify(left)
 

@@ -46,4 +46,4 @@ class JobOptions(NamedTuple):
         if retries is not None:
             then = retries.then if isinstance(retries, Retry) else None
             self = self._replace(retries=rule_of(retries), then=then)
-        return self._replace(timeout_s=self.timeout_s if timeout_s is None else timeout_s)
+        return self._replace(timeout_s=self.timeout_s if timeout_s is None else float(timeout_s))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import BatchingPolicy
 from wrenlite.dependencies import pack_with_values
-from wrenlite.errors import ConfigError, TaskError
+from wrenlite.errors import ConfigError, TaskError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.keys import derived
 from wrenlite.map_reduce import pack_values
@@ -160,8 +160,7 @@ class PendingJob:
         self.job = job
         self.tasks = job._tasks
         self.options = options
-        self.restore = restore
-        self.blobs = blobs
+        self.restore, self.blobs = restore, blobs
         self.arrivals = arrivals
         """Further items, of an open job; None: these are all."""
         self._release = release
@@ -180,6 +179,7 @@ class PendingJob:
         """What tasks need of others, until they have ended."""
         self.is_source = options.keeps
         """Whether other tasks take values of this job."""
+        self.failures: dict[int, Outcome | TaskError] = {}  # how each task has failed that runs again
         self._alone: set[int] = set()
         self.code = CodeInUse(options.code)
         self._losses: Counter[tuple[str, int]] = Counter()
@@ -456,6 +456,26 @@ class PendingJob:
         self._again.extendleft(reversed(waiting))
         return was_empty and bool(waiting)
 
+    def give_up(
+        self, tasks: Sequence[int], error: WrenliteError
+    ) -> tuple[Sequence[Outcome], Mapping[int, WrenliteError]]:
+        """Return how tasks end that cannot run any more: those that have failed before, as they did then.
+
+        Args:
+            tasks: the tasks, none of which is in flight.
+            error: why they cannot run. The errors of those that have failed get it as a note.
+
+        Returns:
+            Their outcomes, and the errors of those of which no worker has reported one.
+        """
+        failures = {task: self.failures[task] for task in tasks if task in self.failures}
+        self.tell([Decision(task, None, str(error)) for task in failures], failures)
+        for task in failures:
+            self.tasks.add_note(task, f"it was not tried again: {error}")
+        ends = {task: failures.get(task, error) for task in tasks}
+        outcomes = [end if isinstance(end, Outcome) else Outcome.failed(task) for task, end in ends.items()]
+        return outcomes, {task: end for task, end in ends.items() if not isinstance(end, Outcome)}
+
     def queue_reduction(self) -> None:
         """Queue the reduction. Nothing is known of its duration: it is another function than the tasks'."""
         assert self.reduction is not None
@@ -515,6 +535,8 @@ class PendingJob:
             items[index] = None
             if self._dependencies:
                 self._dependencies.pop(index, None)
+            if self.failures:
+                self.failures.pop(index, None)
         if self.reduction is not None and self.reduction.index in ending:
             self.reduction.waits = False
         over = len(ending) == self.tasks.unfinished and (self.arrivals is None or self.arrivals.ended)

@@ -19,7 +19,6 @@ from wrenlite.errors import TaskError, WrenliteError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import (
-    CANCELLED,
     NOTHING,
     Died,
     Ended,
@@ -254,7 +253,7 @@ class Scheduler:
         for pending in self._delayed.jobs():
             expected_s = pending.estimate.mean_s if pending.estimate else 0.0
             if self.admission.budget_wait_s(expected_s, ()) is None:
-                self.fail(pending, self.admission.budget_error(expected_s))
+                self._give_up(pending, pending.unfinished(), self.admission.budget_error(expected_s))
 
     def _start_next(self, pending: PendingJob) -> bool:
         """Hand out the next batch of a job.
@@ -276,7 +275,7 @@ class Scheduler:
         if wait_s:
             self._put_back(pending, wait_s)
         elif wait_s is None:
-            self.fail(pending, self.admission.budget_error(expected_s))
+            self._give_up(pending, pending.unfinished(), self.admission.budget_error(expected_s))
         if wait_s != 0.0:
             return False
         indexes = pending.take(batch.tasks, batch.bytes)
@@ -527,13 +526,18 @@ class Scheduler:
         in_flight = {(each.pending, index) for each in self.requests.values() for index in each.indexes}
         for pending in list(self.jobs.values()):
             waiting = [index for index in pending.unfinished() if (pending, index) not in in_flight]
-            self._end_failed(pending, waiting, cause.error)
+            self._give_up(pending, waiting, cause.error)
 
     def _requeue(self, pending: PendingJob, indexes: Sequence[int], *, alone: bool = False) -> None:
         if pending.requeue(indexes, alone=alone):
             self._queue.append(pending)
 
     # Ending tasks
+
+    def _give_up(self, pending: PendingJob, tasks: Sequence[int], error: WrenliteError) -> None:
+        """Fail tasks that cannot run any more, those that have failed before with their own errors."""
+        self._delayed.discard(pending, set(tasks))
+        self._end(pending, *pending.give_up(tasks, error))
 
     def _end_failed(
         self,
@@ -554,13 +558,7 @@ class Scheduler:
         errors: Mapping[int, WrenliteError] | None = None,
     ) -> None:
         """Record final outcomes. Those of tasks that have ended already (cancelled meanwhile) are dropped."""
-        recorded = pending.tasks.outcomes
-        fresh = [outcome for outcome in outcomes if recorded[outcome.task] is None]
-        if len(fresh) < len(outcomes):  # some tasks could not be stopped any more when they were cancelled
-            for outcome in outcomes:
-                if recorded[outcome.task] is CANCELLED and outcome.output:
-                    pending.tasks.keep_output(outcome.task, outcome.output)
-        if not fresh:
+        if not (fresh := pending.tasks.fresh(outcomes)):
             return
         self._release(pending, list(map(_TASK, fresh)), [each.task for each in fresh if not each.ok])
         if pending.reduction is not None and pending.reduction.waits:

@@ -128,7 +128,7 @@ def failure_text(failure: Outcome | TaskError) -> str:
     if failure.packed is NOTHING or not isinstance(failure.packed, Packed):
         return ""
     try:
-        return failure_summary(failure.packed)
+        return failure_summary(failure.packed).removeprefix(f"{TaskError.__module__}.")
     except Exception:  # whoever asks for the exception is told why
         return ""
 

@@ -1,6 +1,7 @@
 """How often and how soon tasks run again: the rule, and true jobs in simulated time."""
 
 from collections import Counter
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -81,6 +82,7 @@ def test_errors_are_told_apart_by_their_classes():
         ({"times": 1.5}, "times=1.5"),
         ({"times": True}, "times=True"),
         ({"on": OSError("503")}, r"is an exception\. Write its class: on=OSError"),
+        ({"not_on": OSError("503")}, r"is an exception\. Write its class: not_on=OSError"),
         ({"on": "OSError"}, r"on='OSError': must be a class of exceptions"),
         ({"not_on": [int]}, r"not_on=<class 'int'>: must be a class of exceptions.*not_on=\("),
         ({"on": FileNotFoundError, "not_on": OSError}, r"on=FileNotFoundError: not_on= names it"),
@@ -88,6 +90,7 @@ def test_errors_are_told_apart_by_their_classes():
         ({"delay_s": float("nan")}, "delay_s=nan"),
         ({"delay_s": float("inf")}, "delay_s=inf"),
         ({"delay_s": "2"}, "delay_s='2'"),
+        ({"delay_s": 10**400}, "delay_s=1000"),
         ({"backoff": 0.5}, "backoff=0.5: must be a number from 1"),
         ({"delay_s": 5, "max_delay_s": 2}, "max_delay_s=2: must be seconds from 5"),
         ({"jitter": 2}, "jitter=2: must be a number from 0 to 1"),
@@ -112,6 +115,7 @@ def test_options_are_given_by_name():
 
 
 def test_a_retry_equals_another_with_the_same_fields():
+    assert Retry(3, delay_s=Fraction(1, 2)) == Retry(3, delay_s=0.5)
     assert Retry(3, on=OSError) == Retry(3, on=[OSError])
     assert Retry(3) != Retry(3, delay_s=2)
 
@@ -169,5 +173,6 @@ def test_tasks_that_wait_fail_at_once_when_the_budget_is_spent():
         if scheduler.jobs:
             assert account.step(scheduler.wait_s)
     assert account.now < OUTAGE_S, "it did not wait for the end of the delay"
-    assert isinstance(job._outcomes.made_error(0), wrenlite.BudgetExceeded)
+    [note] = job._tasks.notes(0)
+    assert note.startswith("it was not tried again: the budget does not allow it")
     assert scheduler.wait_s is None
