@@ -87,6 +87,13 @@ class KeptValues:
 
         if self._config.cache == OFF:
             return None
+        if self._backend.runs_in_caller:
+            warn(
+                f"cache=True: the values of {function_name(call.function)} are not kept, since tasks of "
+                "Executor.inline() run in this program, and may depend on all that it has done before. "
+                "Executor.local(1) keeps values"
+            )
+            return None
         versions = versions_where_tasks_run(self._backend)
         if then is not None and versions_where_tasks_run(then.backend) != versions:
             warn(

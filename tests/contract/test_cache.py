@@ -28,6 +28,20 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "kept"
 
 
+@pytest.fixture(params=["process", "aws"])
+def executor(request):
+    """An executor on each backend that keeps values."""
+    if request.param == "aws":
+        request.getfixturevalue("bed")
+    makers = {
+        "process": lambda: wrenlite.Executor.local(2, progress=False),
+        "aws": lambda: wrenlite.Executor.aws(max_concurrency=4, progress=False),
+    }
+    made = makers[request.param]()
+    yield made
+    made.shutdown(cancel_futures=True)  # a task of a test that failed may never end
+
+
 @pytest.fixture
 def runs(shared_path):
     return Runs(shared_path / "runs")
@@ -193,12 +207,37 @@ def test_what_has_no_digest_runs_each_time_and_is_named(pool):
         return 2 * value
 
     for cached in (0, 1):
-        with pytest.warns(UserWarning, match="value of one item is not kept: item 1") as caught:
+        with pytest.warns(UserWarning, match="item 1.*a job or a future as data is not kept") as caught:
             job = pool.map(double, [3, pool.submit(abs, -4)], cache=True)
         assert caught[0].filename == __file__
         assert (job.cached, job.results()) == (cached, [6, 8])
     with open(os.devnull) as file, pytest.warns(UserWarning, match="values of <lambda> are not kept: "):
         assert pool.map(lambda n: file and n, [1], cache=True).cached == 0
+
+
+def test_an_executor_that_runs_tasks_in_this_program_keeps_nothing(pool):
+    assert pool.map(abs, [-3], cache=True).results() == [3]
+    with wrenlite.Executor.inline() as executor:
+        with pytest.warns(UserWarning, match=r"Executor.local\(1\) keeps values") as caught:
+            job = executor.map(abs, [-3], cache=True)
+        assert (job.results(), job.cached) == ([3], 0)
+        assert [each.filename for each in caught] == [__file__]
+
+
+def test_workers_keep_the_environment_that_they_began_with(monkeypatch):
+    def read(name):
+        return os.environ[name]
+
+    def run(executor):
+        job = executor.map(read, ["MODE_OF_TEST"], cache=True)
+        return job.results(), job.cached
+
+    for mode, cached in (("1", 0), ("2", 0), ("2", 1)):
+        monkeypatch.setenv("MODE_OF_TEST", mode)
+        with wrenlite.Executor.local(1, progress=False) as executor:
+            assert run(executor) == ([mode], cached)
+            monkeypatch.setenv("MODE_OF_TEST", "3")
+            assert run(executor)[0] == [mode]
 
 
 def test_the_generators_of_a_seed_depend_on_the_place(pool):

@@ -154,6 +154,8 @@ class Backend:
     """The class table of the initializer of the workers; None: they have none."""
     packages: RemotePackages | None = None
     """The packages that tasks find; None: those that are installed here, or unknown ones."""
+    environment: Mapping[str, str] | None = None
+    """The environment variables of the workers; None: those of this process, or unknown ones."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""
     adopt: Callable[[Request, Emit, float], Invocation] | None = None

@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -103,6 +103,7 @@ def connect(
         store=store,
         invoker=invoker,
         memory=invoker.memory,
+        environment=invoker.environment,
         batching=replace(BATCHING, batch_bytes=min(BATCHING.batch_bytes, memory // 8)),
         memory_bytes=memory,
         class_table=initializer.table if initializer else None,
@@ -127,6 +128,14 @@ def connect_inline(initializer: Initializer | None = None) -> Backend:
         memory_bytes=memory_bytes(),
         shares_files=True,
     )
+
+
+def _environment(slots: int) -> Mapping[str, str]:
+    """Return the environment variables of the workers."""
+    env = {**os.environ, "WRENLITE_BACKEND": "inline", "WRENLITE_JOURNAL": "off"}  # for a map in a task
+    for setting in _THREAD_SETTINGS:  # otherwise N workers with N threads each compete for the cores
+        env.setdefault(setting, str(max(1, cpu_count() // slots)))
+    return env
 
 
 def _worker_class() -> type[WorkerProcess]:
@@ -170,9 +179,8 @@ class ProcessInvoker:
         self._store = store
         store.outlive_exit()
         self._closed = False
-        env = {**os.environ, "WRENLITE_BACKEND": "inline", "WRENLITE_JOURNAL": "off"}  # for a map in a task
-        for setting in _THREAD_SETTINGS:  # otherwise N workers with N threads each compete for the cores
-            env.setdefault(setting, str(max(1, cpu_count() // slots)))
+        self.environment = _environment(slots)
+        """The environment variables of the workers."""
         folder = None
         with contextlib.suppress(FileNotFoundError):  # the folder was removed
             folder = os.getcwd()
@@ -182,7 +190,7 @@ class ProcessInvoker:
                 store,
                 worker_path,
                 memory_limit,
-                env,
+                self.environment,
                 folder,
                 max_tasks=max_tasks,
                 initializer=initializer,

@@ -7,6 +7,7 @@
 ``sources``               local modules as workers import them: which of their statements count
 ``code``                  compiled code, without comments, positions and docstrings
 ``values``                anything that can be pickled, as bytes that are equal only for equal objects
+``environment``           the environment variables that code may read
 ``packages``              the packages that code imports, and the versions of all that they require
 ``remembered``            what one job has of earlier jobs, and what it leaves to later ones
 ``hits``, ``found``       the values that a job begins with, and how they are read

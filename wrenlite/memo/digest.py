@@ -73,9 +73,9 @@ def digest_of_call(
     modules: Iterable[str] = (),
     versions: Mapping[str, str] | None = None,
     python: str,
-    in_this_process: bool = False,
     initializer: Any = None,
     also_sent: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Digest:
     """Return the digest of a call without its items.
 
@@ -89,14 +89,14 @@ def digest_of_call(
         modules: names of the modules of ``modules=``, with all modules of the packages among them.
         versions: what ``packages.versions_where_tasks_run`` returns for the backend.
         python: the version of Python where the tasks run. The minor version is enough.
-        in_this_process: tasks run in this process, and find its modules as they are now.
         initializer: function and arguments of the initializer of the workers; None: they have none.
         also_sent: names of modules that earlier jobs have sent to the workers.
+        environment: the environment variables of the workers; None: those of this process.
 
     Raises:
         NotDigestible: something that tasks need has no digest. The message names it.
     """
-    where = Where(python, versions, in_this_process, tuple(modules), tuple(also_sent))
+    where = Where(python, versions, tuple(modules), tuple(also_sent), environment)
     fixed = {
         "function": fn,
         "args": args,

@@ -1,8 +1,8 @@
 """Follows all that a call refers to, and gives each part a name that its user knows.
 
 What exists only by value (the code of ``__main__``, lambdas, closures) is read from the live objects, as
-cloudpickle would write it. Local modules are read as sources, as workers import them; where tasks run in this
-process, from memory, as they are now. Installed packages count by their versions.
+cloudpickle would write it. Local modules are read as sources, as workers import them. Installed packages
+count by their versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from typing import Any, NamedTuple
 
 from wrenlite.memo.code import LOOK_AT_CODE, words_in, words_of
 from wrenlite.memo.definitions import globals_of, kind_of, write_definition
-from wrenlite.memo.local_modules import READS_FILES, LocalModules, digest_of_data
+from wrenlite.memo.environment import READS_ENVIRONMENT, variables_that_count
+from wrenlite.memo.local_modules import (
+    ASKS_FOR_PATHS,
+    FINDS_FILES_BY_NAME,
+    LOOKS_FOR_SOURCES,
+    READS_FILES,
+    LocalModules,
+    digest_of_data,
+)
 from wrenlite.memo.packages import versions_of
 from wrenlite.memo.refusals import Refused
 from wrenlite.memo.sources import (
@@ -30,7 +38,6 @@ from wrenlite.memo.sources import (
 from wrenlite.memo.values import Encoder, Memory, Named
 from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_imported_by, travels_by_value
 
-_READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
 _SHOWN = 10**15
 """Smaller integers are their own digests, so that users see them."""
 
@@ -42,11 +49,12 @@ class Where(NamedTuple):
     """The version of Python."""
     versions: Mapping[str, str] | None = None
     """Versions of packages by normalised name; None: those of this process."""
-    in_this_process: bool = False
     modules: tuple[str, ...] = ()
     """Modules that go with the job, whatever its code names."""
     also_sent: tuple[str, ...] = ()
     """Modules that earlier jobs have sent, which code may import by a computed name."""
+    environment: Mapping[str, str] | None = None
+    """The environment variables of the workers; None: those of this process."""
 
 
 class Reach:
@@ -74,7 +82,9 @@ class Reach:
         self._taken: set[str] = set()
         self._queue: list[tuple[str, Any]] = []
         self._globals: dict[tuple[int, str], str] = {}
-        self._modules = LocalModules(live=where.in_this_process)
+        self._modules = LocalModules()
+        self._words_here: set[str] = set()
+        """The words of the code that exists only by value, and the names of what it refers to."""
         self._started_in: set[str] = set()
         self._exact = exact
 
@@ -104,7 +114,7 @@ class Reach:
     def _extent(self) -> int:
         """Return a number that grows with what was found."""
         modules = self._modules
-        of_modules = len(modules.sources) + len(modules.live) + len(modules.installed)
+        of_modules = len(modules.sources) + len(modules.installed)
         of_values = len(self._names) + len(self._globals) + len(self.texts)
         return of_values + len(self.words) + of_modules
 
@@ -141,10 +151,7 @@ class Reach:
             return self._refer_by_name(module, obj.__qualname__)
         if isinstance(obj, Named):
             return self._refer_by_name(*obj)
-        by_name = is_importable(obj)
-        if by_name:
-            self._modules.reach(obj.__module__)
-        if by_name and not (self._modules.is_live(obj.__module__) and isinstance(obj, DEFINITIONS[:3])):
+        if is_importable(obj):
             return self._refer_by_name(obj.__module__, _name_of(obj))
         name = self._free_name(f"{kind_of(obj)} {_full_name(obj)}")
         self._queue.append((name, obj))
@@ -155,6 +162,7 @@ class Reach:
         if sys.modules.get(name) is not module or name == "__main__" or travels_by_value(name):
             raise Refused(f"the module {name} cannot be imported by its name", "Pass what tasks need of it")
         self._modules.reach(name)
+        self._take_words(name.split("."))
         return f"module {name}"
 
     def _reach_whole(self, module: str) -> None:
@@ -169,8 +177,15 @@ class Reach:
         self._modules.reach(module)
         if not name:
             self._modules.whole.add(module)
-        self.words.update(name.split("."))
+        if module != "builtins":  # all code refers to it
+            self._take_words(module.lstrip("_").split("."))  # _pickle is pickle
+        self._take_words(name.split("."))
         return f"{module}.{name}"
+
+    def _take_words(self, words: Iterable[str]) -> None:
+        """Take the true names of what code refers to, which may have other names there."""
+        self._words_here.update(words)
+        self.words |= self._words_here
 
     def _free_name(self, name: str) -> str:
         number, free = 1, name
@@ -200,11 +215,10 @@ class Reach:
                     encoder.add(self._constant(obj.__globals__, name, value))
 
     def _follow_code(self, function: types.FunctionType) -> None:
-        words = words_in(function.__code__)
-        self.words |= words
+        self._take_words(words_in(function.__code__))
         for name in sorted(modules_imported_by(function.__code__, function.__globals__.get("__package__"))):
             self._modules.reach(name)
-        if "__file__" in words and isinstance(file := function.__globals__.get("__file__"), str):
+        if isinstance(file := function.__globals__.get("__file__"), str):
             self._started_in.add(os.path.dirname(os.path.abspath(file)))
 
     def _constant(self, variables: dict[str, Any], name: str, value: Any) -> str:
@@ -234,9 +248,7 @@ class Reach:
     def _follow_modules(self) -> None:
         """Follow what counts of the modules that were reached so far."""
         modules, everything = self._modules, self._everything
-        if self._imports_by_name:
-            if modules.live:
-                raise Refused("it may import modules by names that it computes", "Import them by statements")
+        if self._imports_by_name or not self.words.isdisjoint(FINDS_FILES_BY_NAME):
             for name in self._where.also_sent:
                 modules.reach(name)
         for name in [*modules.submodules(self.words)]:
@@ -248,27 +260,12 @@ class Reach:
                     modules.reach(imported)
             for imported in sorted(modules.statements(name, exact=self._exact)[1]) if everything else ():
                 modules.reach(imported)
-        for module in [*modules.live.values()]:
-            self._follow_live(module, everything=everything)
 
     def _counted(self, module: str) -> list[Statement]:
         """Return the statements of a module that count."""
         statements, _ = self._modules.statements(module, exact=self._exact)
         everything = self._everything or module in self._modules.whole
         return counted(statements, self.words | self.texts, everything=everything)
-
-    def _follow_live(self, module: types.ModuleType, *, everything: bool) -> None:
-        variables = vars(module)
-        everything = everything or module.__name__ in self._modules.whole
-        for name in sorted(variables if everything else (self.words | self.texts) & variables.keys()):
-            if name.startswith("__") and name != "__getattr__":
-                continue
-            value = variables[name]
-            if isinstance(value, (*DEFINITIONS, types.ModuleType, types.BuiltinFunctionType)):
-                self.parts[f"name {module.__name__}.{name}"] = self.refer(value)
-            else:
-                self._constant(variables, name, value)
-        self.left_out.update(variables.keys() - self.words - self.texts)
 
     def _check_where_code_is_from(self) -> None:
         """Check that no code comes from a place that is not known.
@@ -297,27 +294,34 @@ class Reach:
                     self.parts[f"{each.kind} {name}.{each.name}"] = each.digest
             if "__file__" in self.words:
                 self.parts[f"file {name}"] = str(modules.sources[name].origin)
-        if not self.words.isdisjoint(READS_FILES):
-            modules.add_files(self.parts)
-            if self._started_in:
-                self.parts["files beside the program"] = digest_of_data("it", sorted(self._started_in))
+        self._add_files()
         for package, version in versions_of(modules.installed, self._where.versions).items():
             self.parts[f"package {package}"] = version
         if modules.missing and (versions := self._where.versions) is not None:
             self.parts["packages"] = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
         self._add_environment()
 
+    def _add_files(self) -> None:
+        """Add the data files of packages; where code may find them, also those beside other code."""
+        sources = not LOOKS_FOR_SOURCES.isdisjoint(self.words | self.texts)
+        beside = not self.words.isdisjoint(READS_FILES)
+        self._modules.add_files(self.parts, beside=beside, sources=sources)
+        asks_here = not self._words_here.isdisjoint(READS_FILES)
+        if self._started_in and (asks_here or not self.words.isdisjoint(ASKS_FOR_PATHS)):
+            folders = sorted(self._started_in)
+            self.parts["files beside the program"] = digest_of_data("it", folders, sources=sources)
+
     def _add_environment(self) -> None:
-        """Add the variables of the environment that code names."""
-        if not self.words.isdisjoint(_READS_ENVIRONMENT):
-            for variable in self.words & os.environ.keys():
-                value = os.environ[variable].encode(errors="surrogateescape")
-                self.parts.setdefault(f"env {variable}", hashlib.sha256(value).hexdigest())
+        """Add the environment variables where code may read one."""
+        computes_name = "os" in self.words and self._everything
+        if computes_name or not self.words.isdisjoint(READS_ENVIRONMENT):
+            for name, value in variables_that_count(self._where.environment, self.words | self.texts):
+                self.parts[f"env {name}"] = hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
 
     @property
     def modules(self) -> list[str]:
         """The names of the local modules that were reached."""
-        return [*self._modules.sources, *self._modules.live]
+        return [*self._modules.sources]
 
     @property
     def looks_at_code(self) -> bool:

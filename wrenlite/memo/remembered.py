@@ -231,8 +231,8 @@ def remembered(
     function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
     name = function_name(function)
     first = backend.class_table
-    if first is not None and (backend.runs_in_caller or not is_as_sent(first)):
-        why = "runs in this program" if backend.runs_in_caller else "has changed since it was sent"
+    if first is not None and not is_as_sent(first):
+        why = "has changed since it was sent"
         warn(f"cache=True: the values of {name} are not kept, since the initializer of the executor {why}")
         return None
     digest = partial(
@@ -246,8 +246,8 @@ def remembered(
         modules=modules,
         versions=versions_where_tasks_run(backend),
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
-        in_this_process=backend.runs_in_caller,
         also_sent=also_sent,
+        environment=backend.environment,
         initializer=first.initializer[:2] if first is not None and first.initializer else None,
     )
     try:

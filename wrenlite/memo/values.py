@@ -12,6 +12,7 @@ import copyreg
 import enum
 import functools
 import hashlib
+import os
 import pickle
 import struct
 import sys
@@ -178,7 +179,9 @@ class Encoder:
     def _add_other(self, obj: Any) -> None:
         """Write an object that is of no basic type."""
         kind = type(obj)
-        if issubclass(kind, _REFERRED) or (kind is types.BuiltinFunctionType and _has_module(obj)):
+        if obj is os.environ or obj is getattr(os, "environb", None):
+            self.add_referred(Named("os", "environ"))
+        elif issubclass(kind, _REFERRED) or (kind is types.BuiltinFunctionType and _has_module(obj)):
             self.add_referred(obj)
         elif kind.__module__ == "numpy" and (write_scalar(self, obj) or write_array(self, obj)):
             pass
@@ -193,7 +196,7 @@ class Encoder:
 
     def _add_reference(self, obj: ByReference) -> None:
         if not isinstance(obj, Ref):
-            raise Refused(f"the value of a {class_name(type(obj))} is not known yet", "Pass its result()")
+            raise Refused("a job or a future as data is not kept", "Pass job.results() or future.result()")
         if obj.modules is None:
             raise Refused("it is not known which code the object of this Ref needs", "Pass executor.put(...)")
         if not self.seen(obj):

@@ -32,10 +32,11 @@ def large(n):
 
 def test_values_are_listed_bounded_and_cleared(command, tmp_path):
     assert command()[1].startswith("0 bytes in")
-    with wrenlite.Executor.inline() as executor:
-        executor.map(large, range(4), cache=True)
-        executor.map(double, range(3), cache=True)
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        executor.map(large, range(4), cache=True).results()
+        executor.map(double, range(3), cache=True).results()
         job = executor.map(double, range(5), cache=True)
+        job.results()
     listed = json.loads(command("list", "--json")[1])
     names = f"{__name__}.double", f"{__name__}.large"
     assert {each["function"]: each["entries"] for each in listed["functions"]} == dict(

@@ -137,6 +137,13 @@ STAR = {
     "two.py": "__all__ = []\n\n\ndef step(x):\n    return 2\n",
 }
 
+
+def data(head, body, module="pack/__init__.py", file="pack/d.txt", text=""):
+    """Return two programs that read a file beside a module, which differs."""
+    main = f"{head}\n\n\ndef f(x):\n    return {body}\n"
+    return {"main.py": main, module: text, file: "1"}, {file: "2"}
+
+
 ENEMIES = {
     # What code is
     "operator": code("return x // 2", "return x / 2"),
@@ -503,6 +510,49 @@ ENEMIES = {
         },
         {"c.txt": "2"},
     ),
+    "data file, by a function": data(
+        "from importlib.resources import files\nimport pack", "files(pack).joinpath('d.txt').read_text()"
+    ),
+    "data file, by another name of a module": data(
+        "import importlib.resources as r\nimport pack", "r.files(pack).joinpath('d.txt').read_text()"
+    ),
+    "data file, beside the source": data(
+        "import inspect, pack\nfrom pathlib import Path",
+        "(Path(inspect.getsourcefile(pack)).parent / 'd.txt').read_text()",
+    ),
+    "data file, beside the spec": data(
+        "import pack\nfrom importlib.util import find_spec as fs\nfrom pathlib import Path",
+        "(Path(fs('pack').origin).parent / 'd.txt').read_text()",
+    ),
+    "data file, in a path of imports": data(
+        "import pack, sys", "pack and open(sys.path[0] + '/pack/d.txt').read()"
+    ),
+    "data file that is a source": data(
+        "import pack\nfrom importlib.resources import files",
+        "files(pack).joinpath('d.py').read_text()",
+        file="pack/d.py",
+    ),
+    "hidden data file": data("import pack", "pack.a()", file="pack/.d"),
+    "data file that an alias in a package reads": data(
+        "import pack",
+        "pack.read()",
+        text="from importlib.resources import files as _f\n\n\ndef read():\n    return _f(__package__)\n",
+    ),
+    **{
+        f"data file beside a module, by {name}": data(head, body, module="geo.py", file="d.txt")
+        for name, (head, body) in {
+            "its source": (
+                "import geo\nfrom inspect import getsourcefile as g",
+                "open(g(geo)[:-6] + 'd.txt').read()",
+            ),
+            "its resources": ("import geo\nimport importlib.resources as r", "r.files(geo)"),
+            "pkgutil": ("import geo\nimport pkgutil as p", "p.get_loader('geo').path"),
+            "the source of f": (
+                "import geo\nfrom inspect import getfile as g",
+                "open(g(f)[:-7] + 'd.txt').read()",
+            ),
+        }.items()
+    },
     "instance of a class of a module": (
         {
             "main.py": "import geo\n\nA = geo.A()\n\n\ndef f(x):\n    return A.b()\n",
@@ -601,3 +651,19 @@ ENEMIES = {
         text="import sys\n\nx = 1\nsys.modules[__name__].__dict__.update(a=locals()['x'])\n",
     ),
 }
+
+READERS = {
+    "literal": "import os\n\n\ndef f(x):\n    return os.environ['MODE_OF_TEST']\n",
+    "constant": "import os\n\nV = 'MODE_OF_TEST'\n\n\ndef f(x):\n    return os.getenv(V)\n",
+    "computed": "import os\n\nP = 'MODE_OF'\n\n\ndef f(x):\n    return os.environ[f'{P}_TEST']\n",
+    "item": "import os\n\n\ndef f(x):\n    return os.getenv(x)\n",
+    "other names": "from os import getenv as g, environ as e\n\n\ndef f(x):\n    return g(x) or e\n",
+    "method": "import os\n\nget = os.environ.get\n\n\ndef f(x):\n    return get(x)\n",
+    "module": "import geo\n\n\ndef f(x):\n    return geo.a(x)\n",
+    "in a path": "from os.path import expandvars as e\n\n\ndef f(x):\n    return e('$' + x)\n",
+    "program": "from subprocess import run as r\n\n\ndef f(x):\n    return r(['printenv', x])\n",
+    "file": "def f(x):\n    return open('/proc/self/environ').read()\n",
+    "computed attribute": "import os\n\n\ndef f(x):\n    return getattr(os, x)\n",
+}
+"""Programs that read the environment variable MODE_OF_TEST."""
+READER = "import os as _o\n\n\ndef a(x):\n    return _o.environ[x]\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wrenlite
-from tests.unit.memo.enemies import ENEMIES
+from tests.unit.memo.enemies import ENEMIES, READER, READERS
 from tests.unit.memo.program import CHANGES, SAME, digest, digests, running, write
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.errors import NotDigestible
@@ -120,38 +120,32 @@ def test_all_that_a_call_is_made_with_counts(options):
     assert CALL(**options).hex == CALL(**options).hex
 
 
-def test_a_variable_of_the_environment_that_code_names_counts(tmp_path, monkeypatch):
-    write(tmp_path, files={"main.py": "import os\n\n\ndef f(x):\n    return os.environ['MODE_OF_TEST']\n"})
-    found = set()
+@pytest.mark.parametrize("text", READERS.values(), ids=READERS)
+def test_the_environment_counts_where_code_may_read_it(text, tmp_path, monkeypatch):
+    write(tmp_path, files={"main.py": text, "geo.py": READER})
+    found = []
     for value in ("1", "2"):
         monkeypatch.setenv("MODE_OF_TEST", value)
-        monkeypatch.setenv("ANOTHER_OF_TEST", value)
-        found.add(digest(tmp_path).parts["env MODE_OF_TEST"])
-        assert "env ANOTHER_OF_TEST" not in digest(tmp_path).parts
-    assert len(found) == 2
+        monkeypatch.setenv("SSH_TTY", value)
+        found.append(digest(tmp_path))
+    assert changed(*found) == ["env MODE_OF_TEST"]
+    there = [digest(tmp_path, environment={"MODE_OF_TEST": each}) for each in "34"]
+    assert changed(*there) == ["env MODE_OF_TEST"]
 
 
-def test_tasks_in_this_process_find_modules_as_they_are_now(tmp_path):
-    files = {
-        "main.py": "import geo\n\n\ndef f(x):\n    return geo.area(x)\n",
-        "geo.py": "SIZES = [1]\n\ndef area(x):\n    return SIZES, helper(x)\n\ndef helper(x):\n    pass\n",
-    }
-    write(tmp_path, files=files)
-    with running(tmp_path) as variables:
-        geo = variables["geo"]
+def test_a_variable_of_one_terminal_counts_where_code_names_it(tmp_path, monkeypatch):
+    write(tmp_path, files={"main.py": "import os\n\n\ndef f(x):\n    return os.getenv('SSH_TTY')\n"})
+    found = []
+    for value in ("1", "2"):
+        monkeypatch.setenv("SSH_TTY", value)
+        found.append(digest(tmp_path))
+    assert changed(*found) == ["env SSH_TTY"]
 
-        def digests_now():
-            calls = (
-                digest_of_call(variables["f"], python="3", in_this_process=here) for here in (True, False)
-            )
-            return [each.hex for each in calls]
 
-        inline, on_workers = digests_now()
-        for change in (lambda: geo.SIZES.append(2), lambda: setattr(geo, "helper", abs)):
-            change()
-            assert digests_now()[0] != inline
-            assert digests_now()[1] == on_workers
-            inline = digests_now()[0]
+def test_the_environment_does_not_count_where_no_code_reads_it(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODE_OF_TEST", "1")
+    write(tmp_path)
+    assert digest(tmp_path).hex == base.hex
 
 
 @pytest.mark.parametrize(
@@ -351,7 +345,7 @@ def test_what_has_no_digest_is_named():
         CALL(args=(threading.Lock(),))
     with (
         wrenlite.Executor.inline() as executor,
-        pytest.raises(NotDigestible, match=r"^item 0.*Pass its result"),
+        pytest.raises(NotDigestible, match=r"^item 0.*Pass job.results"),
     ):
         items.digest_of(executor.submit(abs, 1))
     lock = threading.Lock()
