@@ -19,7 +19,6 @@ from typing import Any
 import wrenlite
 from tests.aws.bed.processor import is_available
 from tests.aws.bed.remote import RemoteBed
-from wrenlite.job_figures import runs_of
 
 SIZES_MB = (256, 512, 1024, 1769, 3538)
 TASKS, ROUNDS = 8, 3
@@ -115,7 +114,7 @@ def main() -> None:
                 memory_mb: {
                     "seconds": job.snapshot().seconds,
                     "dollars": job.cost.dollars,
-                    "runs": [run._asdict() for run in runs_of(job._tasks, job._prices)],
+                    "runs": [run._asdict() for run in job._tasks.runs],
                 }
                 for memory_mb, job in jobs.items()
             }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from wrenlite.advice.judging import Judged, advise
 from wrenlite.advice.on_machine import Machine
-from wrenlite.advice.work import Run
 from wrenlite.cost import Prices
 from wrenlite.errors import OutOfMemory
 from wrenlite.memory import memory_bytes
@@ -89,8 +87,10 @@ class JobFigures:
             over=table.over,
             failed=len(failed),
             ran_out=any(map(self._ran_out, failed)),
+            tasks=table.total,
+            moved=len(table.moved),
         )
-        return advise(judged, runs_of(table, self._prices), this_machine())
+        return advise(judged, table.runs, this_machine())
 
     def _ran_out(self, task: int) -> bool:
         """Return whether a task that has failed needed more memory than there was."""
@@ -127,34 +127,3 @@ def this_machine() -> Machine:
     from wrenlite.backends.local import cpu_count
 
     return Machine(cpu_count(), memory_bytes())
-
-
-def runs_of(table: TaskTable, prices: Prices | None) -> Iterator[Run]:
-    """Yield what each batch has used whose tasks ran.
-
-    Args:
-        table: of the job.
-        prices: of the function; None: it runs on this machine.
-    """
-    for usage, tasks in table.batches():
-        all_stats = [table.stats(task) for task in tasks]
-        ran = [stats for stats in all_stats if stats.seconds is not None and stats.moved_to is None]
-        first = ran[0] if ran else None
-        if first is None or not usage.busy_s or first.dispatched is None or first.finished is None:
-            continue
-        yield Run(
-            sent=first.dispatched,
-            received=max(stats.finished or 0.0 for stats in ran),
-            tasks=len(ran),
-            busy_s=usage.busy_s,
-            cpu_s=usage.cpu_s,
-            thread_cpu_s=sum(stats.cpu_s or 0.0 for stats in ran),
-            longest_s=max(stats.seconds or 0.0 for stats in ran),
-            load_s=usage.load_s,
-            init_s=usage.init_s,
-            ready_s=usage.ready_s,
-            turns=usage.turns,
-            billed_s=usage.gb_s / prices.memory_gb if prices is not None else 0.0,
-            peak_bytes=usage.peak_bytes,
-            used_bytes=usage.used_bytes,
-        )

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
+from wrenlite.advice.work import Ran, Run
 from wrenlite.cost import FREE, Cost, Prices
 from wrenlite.errors import TaskError
 from wrenlite.futures import Snapshot
@@ -111,8 +112,7 @@ class TaskTable:
         """Runs of each task that used up an attempt."""
         self.running = 0
         """Batches that have been handed out and have not ended: each of them runs one of its tasks."""
-        self.cost = FREE
-        """What the requests so far cost."""
+        self.cost = FREE  # what the requests so far cost
         self._prices = prices
         self._charging = threading.RLock()  # a signal handler may interrupt the block that holds it
         self.now: Callable[[], float] = time.time
@@ -125,6 +125,7 @@ class TaskTable:
         self.released: bytearray = column(bytearray(total), 1)
         """1 for each task whose value was handed out and forgotten."""
         self._unfinished_output: dict[int, str] = {}
+        self.runs: list[Run] = []  # what each batch has used; where tasks are forgotten, the last ones
         self._usages: list[Usage | None] = column([None] * total, None)
         self._any_ended, self._all_ended_or_one_failed = Changes(), Changes()
 
@@ -195,6 +196,7 @@ class TaskTable:
         columns = (self.outcomes, self.finished, self.marks, self.attempts, self._submitted)
         for column in (*columns, self._dispatched, self._received, self.released, self._usages):
             cast(Window, column).forget_before(self.forgotten)
+        del self.runs[:-_FORGET_AT_ONCE]
         return True
 
     def close(self) -> None:
@@ -236,8 +238,18 @@ class TaskTable:
         for index in indexes:
             attempts[index] += 1
 
-    def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
-        """Record that a batch of these tasks has ended, and what it used."""
+    def end_batch(self, indexes: Sequence[int], usage: Usage, ran: Ran | None = None) -> None:
+        """Record that a batch of these tasks has ended, and what it used.
+
+        Args:
+            indexes: the tasks.
+            usage: what it used.
+            ran: those tasks that have an outcome; None: unknown, or the batch ran elsewhere.
+        """
+        sent = min((at for each in indexes if (at := self._dispatched[each])), default=0.0)
+        if ran is not None and ran.numbers and usage.busy_s and sent:
+            run = Run.of(usage, ran, sent=sent, received=self.now(), prices=self._prices)
+            self.runs.append(run)
         self.running -= 1
         self.charge(usage)
         self.peak_bytes = max(self.peak_bytes, usage.peak_bytes)
@@ -308,6 +320,7 @@ class TaskTable:
             "received": self._received,
             "released": self.released,
             "usages": [usage and tuple(usage) for usage in self._usages],
+            "runs": list(map(tuple, self.runs)),
             "cost": tuple(self.cost),
             "notes": self._notes,
         }
@@ -323,6 +336,7 @@ class TaskTable:
         self._received[:] = columns["received"]
         self.released[:] = columns["released"]
         self._usages[:] = [usage and Usage(*usage) for usage in columns["usages"]]
+        self.runs = [Run(*run) for run in columns["runs"]]
         self.peak_bytes = max((usage.peak_bytes for usage in self._usages if usage), default=0)
         self.cost = Cost(*columns["cost"])
         self._notes = dict(columns["notes"])
@@ -342,7 +356,7 @@ class TaskTable:
         self.finished, self.failed = list(before.finished), list(before.failed)
         self.same_error_as, self.cached = dict(before.same_error_as), before.cached
         self.restore(before.columns())
-        self.cost = FREE  # that was paid by the other job
+        self.cost, self.runs = FREE, []  # the other job has paid, and used that
         self.run_again(before.failed)
 
     def keep_only(self, *indexes: int) -> None:
@@ -438,15 +452,6 @@ class TaskTable:
             text = failure_text(failure)
             found.append(f"then= has run it on {where}, after it had failed here with {text}")
         return found
-
-    def batches(self) -> list[tuple[Usage, list[int]]]:
-        """Return what each batch used, and which of its tasks ran nowhere else since."""
-        found: dict[tuple[float, Usage], list[int]] = {}
-        for index in range(self.forgotten, self.total):
-            usage = self._usages[index]
-            if usage is not None and self.has_ended(index):
-                found.setdefault((self._dispatched[index], usage), []).append(index)
-        return [(usage, tasks) for (_, usage), tasks in found.items()]
 
     def describe_run(self, index: int, process: int | None = None) -> str:
         """Return a description of a task's last run for a message: its attempt, its worker, its request.

@@ -61,7 +61,46 @@ def test_the_journal_advises_as_the_job_does(executor):
     assert "present" in CliRunner().invoke(main, ["advice", job.id[:5]]).output
 
 
-def test_without_a_batch_that_has_ended_there_is_no_advice(executor):
+def test_a_job_without_tasks_has_no_advice(executor):
     job = executor.map(nap, [])
-    with pytest.raises(wrenlite.ConfigError, match=r"map nap × 0 on .*: no batch of it is known"):
+    with pytest.raises(wrenlite.ConfigError, match=r"map nap × 0 on .*: the job has no tasks"):
         job.advice()
+
+
+def fail_but_0(n):
+    if n:
+        raise ValueError(n)
+    time.sleep(0.01)
+
+
+def test_the_runs_of_tasks_that_ran_again_count_but_the_tasks_only_once(pool):
+    job = pool.map(fail_but_0, range(3), retries=wrenlite.Retry(1, delay_s=0.0), chunksize=1)
+    job.wait()
+    advice = job.advice()
+    pool.shutdown()
+    assert "3 tasks in 5 batches, " in advice.title
+    assert any(
+        note.startswith("Tasks ran again after they had failed: 2 further runs.") for note in advice.notes
+    )
+    (record,) = wrenlite.jobs()
+    assert (record.advice().title, record.advice().notes) == (advice.title, advice.notes)
+
+
+def use_memory(n):
+    return len(bytearray(n << 20))
+
+
+def test_what_has_run_on_another_executor_is_left_out():
+    with (
+        wrenlite.Executor.local(1, memory_limit="400MB") as there,
+        wrenlite.Executor.local(1, memory_limit="150MB") as here,
+    ):
+        job = here.map(use_memory, [1, 250, 1], retries=wrenlite.Retry(0, then=there), chunksize=1)
+        job.results()
+        advice = job.advice()
+    assert ": 3 tasks in 3 batches, 1 at once" in advice.title
+    assert advice.notes[0] == (
+        "1 task moved to another executor: what ran there is left out, and not advised on."
+    )
+    (record,) = [each for each in wrenlite.jobs() if each.id == job.id]
+    assert record.advice().notes == advice.notes

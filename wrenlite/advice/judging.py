@@ -11,6 +11,7 @@ from wrenlite.advice.value import Advice
 from wrenlite.advice.work import Run, Work, open_questions
 from wrenlite.cost import Prices, processors
 from wrenlite.errors import ConfigError
+from wrenlite.texts import counted
 
 
 class Judged(NamedTuple):
@@ -29,6 +30,10 @@ class Judged(NamedTuple):
     """The number of its tasks that have failed."""
     ran_out: bool
     """Whether one of them needed more memory than there was."""
+    tasks: int
+    """The number of its tasks."""
+    moved: int = 0
+    """How many of them have moved to another executor."""
 
 
 def advise(job: Judged, runs: Iterable[Run], machine: Machine) -> Advice:
@@ -42,13 +47,20 @@ def advise(job: Judged, runs: Iterable[Run], machine: Machine) -> Advice:
     Raises:
         ConfigError: there are no runs.
     """
+    if job.over and not job.tasks:
+        raise ConfigError(f"{job.title}: the job has no tasks, so there is nothing to advise from")
     work = Work(runs, job.seconds, processors(job.prices.memory_mb) if job.prices else machine.cores)
     if not work.busy_s:
         raise ConfigError(
             f"{job.title}: no batch of it is known to have ended on a worker, so there is nothing to advise "
-            "from. Ask again when tasks have ended"
+            f"from{'' if job.over else '. Ask again when tasks have ended'}"
         )
     questions = open_questions(work, over=job.over, failed=job.failed)
+    if job.moved:
+        moved = counted(job.moved, "task")
+        questions.append(
+            f"{moved} moved to another executor: what ran there is left out, and not advised on."
+        )
     if job.prices is None:
         return on_machine.advise(job.title, work, machine, open_questions=questions)
     return on_lambda.advise(

@@ -50,8 +50,8 @@ class _Job(NamedTuple):
         each_s = [
             max(0.0, run.billed_s - run.busy_s - once) for run, once in zip(work.runs, once_s, strict=True)
         ]
-        sizes = [tasks] * (work.tasks // tasks) + [work.tasks % tasks] * bool(work.tasks % tasks)
-        begun_s, task_s = median(each_s), work.busy_s / work.tasks
+        sizes = [tasks] * (work.calls // tasks) + [work.calls % tasks] * bool(work.calls % tasks)
+        begun_s, task_s = median(each_s), work.busy_s / work.calls
         at_once = min(len(sizes), work.at_once)
         starts_s = sum(once_s) / work.at_once  # of each sandbox
         durations = [median(map(_way_s, work.runs)) + begun_s + size * task_s for size in sizes]
@@ -153,7 +153,10 @@ def _memory_notes(least_mb: int | None, prices: Prices, *, ran_out: bool) -> lis
     if least_mb > prices.memory_mb:
         return [f"Almost all memory was in use: {least_mb:,} MB would leave a quarter of that free."]
     if least_mb > _SIZES_MB[0]:
-        return [f"Sizes below {least_mb:,} MB are left out: they leave too little beside what was in use."]
+        return [
+            f"Sizes below {least_mb:,} MB are left out: they leave too little beside what was in use. "
+            "Sandboxes may have held that for an earlier job."
+        ]
     return []
 
 

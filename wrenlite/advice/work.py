@@ -14,6 +14,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from wrenlite.cost import Prices
+from wrenlite.protocol import Usage
 from wrenlite.texts import counted
 
 _SEVERAL = 1.1
@@ -24,6 +26,35 @@ _THROTTLED = 0.9
 """Share of the processor time that there was from which on a batch used up each period."""
 _FEW = 3
 """Fewer tasks say little of others."""
+_MEASURABLE_S = 0.002
+"""The processor time of a shorter batch is too little known to tell several threads from one."""
+
+
+def ranges(tasks: Sequence[int]) -> list[tuple[int, int]]:
+    """Return task numbers as pairs: the first of a row of numbers, and the one behind its last."""
+    if not tasks:
+        return []
+    row = range(tasks[0], tasks[0] + len(tasks))
+    if tasks == row or (tasks[-1] == row[-1] and list(tasks) == list(row)):
+        return [(row.start, row.stop)]
+    found: list[tuple[int, int]] = []
+    for task in tasks:
+        if found and found[-1][1] == task:
+            found[-1] = (found[-1][0], task + 1)
+        else:
+            found.append((task, task + 1))
+    return found
+
+
+class Ran(NamedTuple):
+    """The tasks of a batch that have an outcome, whether they run again or not."""
+
+    numbers: Sequence[Sequence[int]]
+    """The first number of each row of tasks, and the one behind its last."""
+    cpu_s: float
+    """Processor time of their own threads."""
+    longest_s: float
+    """Seconds of the longest one."""
 
 
 class Run(NamedTuple):
@@ -56,6 +87,37 @@ class Run(NamedTuple):
     """The most memory that its worker held; 0: unknown."""
     used_bytes: int = 0
     """The most memory in use that Lambda has seen; 0: unknown."""
+    numbers: Sequence[Sequence[int]] = ()
+    """Which tasks these are: see ``Ran``. Empty: no other batch has run them."""
+
+    @classmethod
+    def of(cls, usage: Usage, ran: Ran, *, sent: float, received: float, prices: Prices | None) -> Run:
+        """Return what a batch has used.
+
+        Args:
+            usage: what its worker has reported, or Lambda.
+            ran: its tasks.
+            sent: when it was handed out, in seconds since the epoch.
+            received: when its end was here.
+            prices: of the function; None: it ran on this machine.
+        """
+        return cls(
+            sent=sent,
+            received=received,
+            tasks=sum(end - first for first, end in ran.numbers),
+            busy_s=usage.busy_s,
+            cpu_s=usage.cpu_s,
+            thread_cpu_s=ran.cpu_s,
+            longest_s=min(usage.busy_s, ran.longest_s),
+            load_s=usage.load_s,
+            init_s=usage.init_s,
+            ready_s=usage.ready_s,
+            turns=usage.turns,
+            billed_s=usage.gb_s / prices.memory_gb if prices is not None else 0.0,
+            peak_bytes=usage.peak_bytes,
+            used_bytes=usage.used_bytes,
+            numbers=ran.numbers,
+        )
 
     @property
     def wanted_s(self) -> float:
@@ -75,15 +137,18 @@ class Work:
             share: processors that a worker had.
         """
         # No batch computes more than its processors allow: some systems count what others had of them, too.
-        possible = (run._replace(cpu_s=min(run.cpu_s, _most_computed_s(run.busy_s, share))) for run in runs)
+        possible = (run._replace(cpu_s=min(run.cpu_s, _most_cpu_s(run, share))) for run in runs)
         self.runs = sorted(possible, key=lambda run: run.sent)
         """The batches, in the order in which they were handed out."""
         self.seconds = seconds
         """From the submission of the job to its last outcome."""
         self.share = share
         """Processors that a worker had."""
-        self.tasks = sum(run.tasks for run in self.runs)
-        """Number of the tasks of all batches."""
+        self.calls = sum(run.tasks for run in self.runs)
+        """Number of the tasks of all batches. Those that ran again count again."""
+        again = self.calls - _count(each for run in self.runs for each in run.numbers)
+        self.tasks = self.calls - again if all(run.numbers for run in self.runs) else self.calls
+        """Number of the tasks that have run."""
         self.busy_s = sum(run.busy_s for run in self.runs)
         """Seconds of all tasks."""
         self.cpu_s = sum(run.cpu_s for run in self.runs)
@@ -173,6 +238,20 @@ def turn_s(cpu_s: float, share: float) -> float:
     return cpu_s if share >= 1 else max(cpu_s, cpu_s / share - _PERIOD_S * (1 - share))
 
 
+def _count(rows: Iterable[Sequence[int]]) -> int:
+    """Return how many numbers are in these rows, each of which is its first number and its end."""
+    count = reached = 0
+    for first, end in sorted((each[0], each[1]) for each in rows):
+        count += max(0, end - max(first, reached))
+        reached = max(reached, end)
+    return count
+
+
+def _most_cpu_s(run: Run, share: float) -> float:
+    """Return the most processor time that a batch can have used."""
+    return _most_computed_s(run.busy_s, share if run.busy_s >= _MEASURABLE_S else min(share, 1.0))
+
+
 def _most_computed_s(seconds: float, share: float) -> float:
     """Return the most processor time in so many seconds: with one thread, the inverse of ``turn_s``."""
     if share >= 1:
@@ -211,6 +290,9 @@ def open_questions(work: Work, *, over: bool, failed: int) -> list[str]:
         found.append(f"This is judged by {counted(work.tasks, 'task')}: others may differ.")
     if not over:
         found.append("The job still runs: this is about the batches that have ended.")
+    if work.calls > work.tasks:
+        again = counted(work.calls - work.tasks, "further run")
+        found.append(f"Tasks ran again after they had failed: {again}. These count as the first ones do.")
     if failed:
         found.append(f"{counted(failed, 'task')} failed: what they would have needed is not known.")
     return found

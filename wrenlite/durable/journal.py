@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite import __version__
+from wrenlite.advice.work import ranges
 from wrenlite.backends.base import Backend, Invocation, Invoker
 from wrenlite.durable import places
 from wrenlite.errors import TaskError
@@ -71,19 +72,6 @@ _USED = ("busy_s", "load_s", "cpu_s", "init_s", "ready_s")
 """Seconds of a usage that are written, with six digits."""
 _log = logging.getLogger("wrenlite")
 _Entry = Callable[[], "JobLog"]
-
-
-def ranges(tasks: Sequence[int]) -> list[tuple[int, int]]:
-    """Return task numbers as pairs: the first of a row of numbers, and the one behind its last."""
-    if isinstance(tasks, range) and tasks.step == 1:
-        return [(tasks.start, tasks.stop)] if tasks else []
-    found: list[tuple[int, int]] = []
-    for task in tasks:
-        if found and found[-1][1] == task:
-            found[-1] = (found[-1][0], task + 1)
-        else:
-            found.append((task, task + 1))
-    return found
 
 
 class Journal:
@@ -197,9 +185,16 @@ class JobLog:
 
     # For any thread
 
-    def sent(self, invocation: str, tasks: Sequence[int]) -> None:
-        """Write that a batch was handed out."""
-        self._put(partial(self._add, "sent", time.time(), {"invocation": invocation, "tasks": tasks}))
+    def sent(self, invocation: str, tasks: Sequence[int], where: str = "") -> None:
+        """Write that a batch was handed out.
+
+        Args:
+            invocation: id of the request.
+            tasks: its tasks.
+            where: the name of the other executor that it was handed to; empty: the job's own.
+        """
+        facts = {"invocation": invocation, "tasks": tasks, **({"where": where} if where else {})}
+        self._put(partial(self._add, "sent", time.time(), facts))
 
     def reported(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         """Write what an invoker reports about a request."""
@@ -460,7 +455,7 @@ class _JournalThen:
 
     def start(self, request: Request, emit: Emit) -> RunElsewhere:
         log = self._logs[request.job]
-        log.sent(request.invocation, request.tasks)
+        log.sent(request.invocation, request.tasks, self.name)
         return self._then.start(request, partial(_report, log, request.invocation, emit))
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from wrenlite import errors as wrenlite_errors
+from wrenlite.advice.work import Ran
 from wrenlite.durable.place import Follower, Writer
 from wrenlite.durable.remote_journal import CALL
 from wrenlite.errors import RemoteError, WrenliteError
@@ -137,10 +138,10 @@ class RecordedTable(TaskTable):
         self.write("count_attempts", indexes)
         super().count_attempts(indexes)
 
-    def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
+    def end_batch(self, indexes: Sequence[int], usage: Usage, ran: Ran | None = None) -> None:
         """The table writes down that a batch has ended."""
-        self.write("end_batch", indexes, tuple(usage))
-        super().end_batch(indexes, usage)
+        self.write("end_batch", indexes, tuple(usage), ran and tuple(ran))
+        super().end_batch(indexes, usage, ran)
 
     def keep_output(self, index: int, text: str) -> None:
         """The table writes down what a task has written."""
@@ -257,7 +258,8 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
         if not table.has_ended(arguments[0]):
             Job._end_like(job, *arguments)
     elif name == "end_batch":
-        TaskTable.end_batch(table, arguments[0], Usage(*arguments[1]))
+        indexes, usage, ran = arguments
+        TaskTable.end_batch(table, indexes, Usage(*usage), ran and Ran(*ran))
     elif name == "restore":
         table.restore(arguments[0])
     elif name == "resumed":

@@ -21,7 +21,7 @@ from wrenlite.config import Config
 from wrenlite.cost import Prices
 from wrenlite.durable import journal, places
 from wrenlite.durable.remote_journal import Elsewhere
-from wrenlite.durable.used import runs_of
+from wrenlite.durable.used import moved_tasks, runs_of
 from wrenlite.errors import JobNotFound, OutOfMemory
 from wrenlite.job_figures import this_machine
 from wrenlite.protocol import held_in_words
@@ -326,6 +326,8 @@ class JobRecord:
             over=self.state not in ("running", "unknown"),
             failed=self.counts.failed,
             ran_out=any(text.startswith(OutOfMemory.__name__) for text in self.errors().values()),
+            tasks=self.counts.tasks,
+            moved=moved_tasks(lines),
         )
         return advise(judged, runs_of(lines, prices), this_machine())
 

@@ -6,16 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from wrenlite.advice.work import Run
+from wrenlite.advice.work import Ran, Run
 from wrenlite.cost import Prices
+from wrenlite.protocol import Usage
 
 _Line = Mapping[str, Any]
-_SAME_NAMES = ("busy_s", "cpu_s", "load_s", "init_s", "ready_s", "turns", "peak_bytes", "used_bytes")
-"""What has the same name in a line and in a ``Run``. What is 0 is not written."""
 
 
 def runs_of(lines: Sequence[_Line], prices: Prices | None) -> Iterator[Run]:
-    """Yield what each batch has used that has ended.
+    """Yield what each batch has used that has ended, on the job's own executor.
 
     Args:
         lines: of a job's file.
@@ -25,18 +24,25 @@ def runs_of(lines: Sequence[_Line], prices: Prices | None) -> Iterator[Run]:
     ran: dict[str, list[_Line]] = defaultdict(list)
     for line in lines:
         kind, invocation = line["kind"], line.get("invocation", "")
-        if kind == "sent":
+        if kind == "sent" and "where" not in line:
             sent[invocation] = line["at"]
         elif kind == "ran":
             ran[invocation].append(line)
         elif kind == "ended" and line.get("busy_s") and ran[invocation] and invocation in sent:
-            used = {name: line.get(name, 0) for name in _SAME_NAMES}
-            yield Run(
-                sent=sent[invocation],
-                received=line["at"],
-                tasks=sum(end - first for each in ran[invocation] for first, end in each["tasks"]),
-                thread_cpu_s=sum(each.get("cpu_s", 0.0) for each in ran[invocation]),
-                longest_s=min(line["busy_s"], max(max(each["seconds"]) for each in ran[invocation])),
-                billed_s=line.get("gb_s", 0.0) / prices.memory_gb if prices is not None else 0.0,
-                **used,
+            usage = Usage(**{name: line[name] for name in Usage._fields if name in line})
+            tasks = Ran(
+                numbers=[each for report in ran[invocation] for each in report["tasks"]],
+                cpu_s=sum(report.get("cpu_s", 0.0) for report in ran[invocation]),
+                longest_s=max(max(report["seconds"]) for report in ran[invocation]),
             )
+            yield Run.of(usage, tasks, sent=sent[invocation], received=line["at"], prices=prices)
+
+
+def moved_tasks(lines: Sequence[_Line]) -> int:
+    """Return how many tasks have moved to another executor.
+
+    Args:
+        lines: of a job's file.
+    """
+    rows = [each for line in lines if line["kind"] == "sent" and "where" in line for each in line["tasks"]]
+    return len({task for first, end in rows for task in range(first, end)})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from wrenlite.advice.work import Ran, ranges
 from wrenlite.backends.base import Invocation
 from wrenlite.errors import IntegrityError, NotFound, StoreError
 from wrenlite.job import Job
-from wrenlite.protocol import Missing
+from wrenlite.protocol import Missing, Outcome, Usage
 from wrenlite.scheduler.elsewhere import RunElsewhere
 from wrenlite.scheduler.pending import PendingJob, Sent
 
+_SECONDS, _CPU_S = map(operator.attrgetter, ("seconds", "cpu_s"))
 MAX_RESTORES = 3
 """The most times in a row that a job's code, or the items of a task, are put into the store again and are not
 found there. If they are missing once more, the job fails, or the task."""
@@ -39,6 +42,8 @@ class InFlight:
         """How many times the code of the job had been put into the store again when this was sent."""
         self.size = pending.taken_bytes
         """Bytes of its items."""
+        self.task_cpu_s = 0.0
+        """Processor time of the tasks that have an outcome."""
         self.task_seconds: list[float] = []
         """Seconds that each task took that has an outcome, in the order of the batch."""
         self.invocation: Invocation | None = None
@@ -49,6 +54,18 @@ class InFlight:
     def unfinished(self) -> Sequence[int]:
         """The tasks of the batch that have no outcome yet."""
         return self.indexes[len(self.task_seconds) :]
+
+    def take(self, outcomes: Sequence[Outcome]) -> None:
+        """Take what these outcomes of its tasks say."""
+        self.task_seconds.extend(map(_SECONDS, outcomes))
+        self.task_cpu_s += sum(map(_CPU_S, outcomes))
+
+    def end_batch(self, usage: Usage) -> None:
+        """Record in the job that the batch has ended."""
+        ended = self.indexes[: len(self.task_seconds)]
+        self.pending.tasks.end_batch(
+            self.indexes, usage, Ran(ranges(ended), self.task_cpu_s, max(self.task_seconds, default=0.0))
+        )
 
     def as_sent(self, invocation: str, now: float) -> Sent:
         """Return the request as another keeper of the job knows it.

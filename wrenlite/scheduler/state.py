@@ -48,7 +48,7 @@ _MAX_ISOLATED_DEATHS = 20
 """After this many worker deaths in a row, each while a worker ran one isolated task, the workers are at fault
 and not the tasks: the job fails."""
 
-_SECONDS, _TASK = map(operator.attrgetter, ("seconds", "task"))
+_TASK = operator.attrgetter("task")
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 Restore = Callable[[PendingJob, Missing], None]
@@ -390,14 +390,14 @@ class Scheduler:
     def _take_report(self, in_flight: InFlight, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         pending = in_flight.pending
         ended_tasks = in_flight.unfinished[: len(outcomes)]
-        in_flight.task_seconds.extend(map(_SECONDS, outcomes))
+        in_flight.take(outcomes)
         if outcomes:
             pending.forget_isolated_deaths()
             outcomes = self._handle_records(outcomes, pending.job.id)  # before anybody can read the values
             if in_flight.restores == pending.code.restores:
                 pending.code.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
-            pending.tasks.end_batch(in_flight.indexes, ended.usage)
+            in_flight.end_batch(ended.usage)
         pending.tasks.count_attempts(ended_tasks)
         if failed := {each.task: each for each in outcomes if not each.ok}:
             again = self._try_again(pending, failed)
