@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import click
@@ -87,10 +88,11 @@ def _list(*, as_json: bool) -> None:
 
 
 def _table(totals: list[Total]) -> list[str]:
+    names = _short_names([each.function for each in totals])
     rows = [("function", "values", "size here", "last used")]
     for each in totals:
         used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.used))
-        rows.append((printable(each.function), f"{each.entries:,}", sized(each.local_bytes), used))
+        rows.append((printable(names[each.function]), f"{each.entries:,}", sized(each.local_bytes), used))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     name, entries, size, _ = widths
     return [f"{a:<{name}}  {b:>{entries}}  {c:>{size}}  {d}" for a, b, c, d in rows]
@@ -101,6 +103,8 @@ def _table(totals: list[Total]) -> list[str]:
 @console.json_option
 def clear(function: str | None, *, as_json: bool) -> None:
     """Delete the values of FUNCTION, named as in the list, or all of them.
+
+    Where several files have a function of this name, write it with its file and as many folders as needed.
 
     Values that are in a bucket are only forgotten: the bucket deletes them after some days.
     """
@@ -121,13 +125,28 @@ def clear(function: str | None, *, as_json: bool) -> None:
 
 
 def _matching(names: list[str], function: str) -> list[str]:
-    """Return the function with this name, or those with this name in any module or script."""
-    if function in names:
-        return [function]
-    found = [name for name in names if name.rpartition(":")[2].rpartition(".")[2] == function]
+    """Return the function with this name, which may be without its file, or without folders of that.
+
+    Raises:
+        ConfigError: there is none, or several.
+    """
+    endings = f"/{function}", f":{function}", f".{function}"
+    found = [function] if function in names else [name for name in names if name.endswith(endings)]
     if not found:
         raise ConfigError(f"no values of {function!r} are kept. `wrenlite cache list` lists the functions")
+    if len(found) > 1:
+        raise ConfigError(
+            f"several functions have the name {function!r}, and nothing was deleted. Write one of these "
+            f"names: {', '.join(sorted(found))}"
+        )
     return found
+
+
+def _short_names(names: list[str]) -> dict[str, str]:
+    """Return each name without the folder of its file, unless another one is the same without it."""
+    short = {name: name.rpartition("/")[2] for name in names}
+    counts = Counter(short.values())
+    return {name: each if counts[each] == 1 else name for name, each in short.items()}
 
 
 @cache.command(

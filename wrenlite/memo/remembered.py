@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from wrenlite.backends.base import Backend
@@ -54,7 +54,8 @@ class Remembered:
         self.keeper: Keeper | None = None
         """Keeps the values of the job; None: before ``find``, or where the index cannot be used."""
         self._cache = cache
-        self._name = label(call.function)
+        function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
+        self._name, self._label = function_name(function), label(function)
         self._compute = digest
         self._digest = digest()
         self._items = Items(self._digest)
@@ -112,7 +113,7 @@ class Remembered:
     def _define(self, table: Sequence[object]) -> Owner:
         """Take notice of the class table of the job, and return what its values belong to."""
         index, parts = self._cache.index, json.dumps(dict(self._digest.parts))
-        self._number = index.call(self._digest.hex, self._name, parts)
+        self._number = index.call(self._digest.hex, self._label, parts)
         definitions = Definitions(table, self._items)
         self._finder = Finder(self._cache, self._blobs, definitions)
         return Owner(self._number, index.add_definitions(definitions.text) if definitions.are_known else None)
@@ -258,11 +259,10 @@ def remembered(
 
 
 def label(function: Callable[..., Any]) -> str:
-    """Return the name of a function with its module, or with the script that it is in."""
-    function = function.mapper if isinstance(function, MapThenReduce) else function
+    """Return the name of a function with the file that it is in, or with its module where that has none."""
     name = function_name(function)
     module = getattr(function, "__module__", None)
-    if module == "__main__":
-        script = getattr(sys.modules.get("__main__"), "__file__", None)
-        return f"{Path(script).name}:{name}" if script else name
-    return f"{module}.{name}" if isinstance(module, str) else name
+    file = getattr(sys.modules.get(str(module)), "__file__", None)
+    if file:
+        return f"{os.path.abspath(file)}:{name}"
+    return name if module in ("__main__", None) else f"{module}.{name}"

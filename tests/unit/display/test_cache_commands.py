@@ -1,6 +1,8 @@
 """``wrenlite cache``: what is kept, and its bounds."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -38,12 +40,12 @@ def test_values_are_listed_bounded_and_cleared(command, tmp_path):
         job = executor.map(double, range(5), cache=True)
         job.results()
     listed = json.loads(command("list", "--json")[1])
-    names = f"{__name__}.double", f"{__name__}.large"
+    names = f"{__file__}:double", f"{__file__}:large"
     assert {each["function"]: each["entries"] for each in listed["functions"]} == dict(
         zip(names, (5, 4), strict=True)
     )
     assert listed["bytes"] > 400_000
-    assert all(name in command()[1] for name in names)
+    assert "\ntest_cache_commands.py:double  " in command()[1]
     assert "2 items of 5 are new" in command("--why", job.id)[1]
     assert json.loads(command("--why", job.id, "--json")[1])["cached"] == 3
     code, text = command("bound", "--bytes", "350KB", "--age", "30d")
@@ -54,6 +56,33 @@ def test_values_are_listed_bounded_and_cleared(command, tmp_path):
     assert command("clear", "double")[1].startswith("Error: no values of 'double' are kept")
     assert command("clear")[1] == "3 values deleted.\n"
     assert not list((tmp_path / "kept" / "values").glob("*/*"))
+
+
+def test_functions_of_two_folders_are_told_apart(command, tmp_path):
+    files = [tmp_path / folder / "main.py" for folder in "ab"]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(_PROGRAM.format(number))
+        subprocess.run([sys.executable, file], check=True, capture_output=True)
+    assert all(f"{file}:clean" in command()[1] for file in files)
+    code, text = command("clear", "clean")
+    assert code
+    assert f"nothing was deleted. Write one of these names: {files[0]}:clean, {files[1]}:clean" in text
+    assert command("clear", "b/main.py:clean") == (0, "1 value deleted.\n")
+    assert "\nmain.py:clean  " in command()[1]
+    assert command("clear", "clean") == (0, "1 value deleted.\n")
+
+
+_PROGRAM = """
+import wrenlite
+
+def clean(n):
+    return {0}
+
+if __name__ == "__main__":
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        executor.map(clean, [1], cache=True).results()
+"""
 
 
 @pytest.mark.parametrize(
