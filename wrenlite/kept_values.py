@@ -102,7 +102,9 @@ class KeptValues:
             )
             return None
         env, names = dict(options.env or {}), options.module_names(self._backend)
-        return remembered(self._config, self._backend, call, env, names, also_sent)
+        backends = (self._backend,) if then is None else (self._backend, then.backend)
+        environments = tuple(each.environment for each in backends)
+        return remembered(self._config, self._backend, call, env, names, also_sent, environments)
 
     def find(
         self,

@@ -8,7 +8,7 @@ decision 40.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -75,7 +75,7 @@ def digest_of_call(
     python: str,
     initializer: Any = None,
     also_sent: Iterable[str] = (),
-    environment: Mapping[str, str] | None = None,
+    environments: Sequence[Mapping[str, str] | None] = (),
 ) -> Digest:
     """Return the digest of a call without its items.
 
@@ -91,12 +91,13 @@ def digest_of_call(
         python: the version of Python where the tasks run. The minor version is enough.
         initializer: function and arguments of the initializer of the workers; None: they have none.
         also_sent: names of modules that earlier jobs have sent to the workers.
-        environment: the environment variables of the workers; None: those of this process.
+        environments: the environment variables of all workers that tasks may run on; None: those of this
+            process.
 
     Raises:
         NotDigestible: something that tasks need has no digest. The message names it.
     """
-    where = Where(python, versions, tuple(modules), tuple(also_sent), environment)
+    where = Where(python, versions, tuple(modules), tuple(also_sent), tuple(environments))
     fixed = {
         "function": fn,
         "args": args,

@@ -7,7 +7,7 @@ for those that differ from one terminal or kernel to the next, and that programs
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 READS_ENVIRONMENT = frozenset(
     {
@@ -28,18 +28,18 @@ _OF_ONE_TERMINAL_BEGIN = (
 """What the names of such variables begin with. One of them counts where code or a value has its name."""
 
 
-def variables_that_count(there: Mapping[str, str] | None, words: Container[str]) -> Iterator[tuple[str, str]]:
+def variables_that_count(
+    there: Iterable[Mapping[str, str] | None], words: Container[str]
+) -> Iterator[tuple[str, str]]:
     """Yield names and values of the environment variables that values may depend on.
 
     Args:
-        there: the variables of the workers; None: those of this process. These count in any case, since
-            ``os.environ`` of this process may travel with the function.
+        there: the variables of all workers that tasks may run on; None: those of this process. These count
+            in any case, since ``os.environ`` of this process may travel with the function.
         words: the words in code and values.
     """
-    here = dict(os.environ)
-    there = here if there is None else there
-    for name in sorted({**here, **there}):
+    all_of_them = [dict(os.environ), *(each for each in there if each is not None)]
+    for name in sorted(set().union(*all_of_them)):
         differs = name in _OF_ONE_TERMINAL or name.startswith(_OF_ONE_TERMINAL_BEGIN)
         if name in words or not differs:
-            values = here.get(name), there.get(name)
-            yield name, repr(values if values[0] != values[1] else values[0])
+            yield name, repr([each.get(name) for each in all_of_them])

@@ -53,8 +53,8 @@ class Where(NamedTuple):
     """Modules that go with the job, whatever its code names."""
     also_sent: tuple[str, ...] = ()
     """Modules that earlier jobs have sent, which code may import by a computed name."""
-    environment: Mapping[str, str] | None = None
-    """The environment variables of the workers; None: those of this process."""
+    environments: tuple[Mapping[str, str] | None, ...] = ()
+    """The environment variables of all workers that tasks may run on; None: those of this process."""
 
 
 class Reach:
@@ -315,7 +315,7 @@ class Reach:
         """Add the environment variables where code may read one."""
         computes_name = "os" in self.words and self._everything
         if computes_name or not self.words.isdisjoint(READS_ENVIRONMENT):
-            for name, value in variables_that_count(self._where.environment, self.words | self.texts):
+            for name, value in variables_that_count(self._where.environments, self.words | self.texts):
                 self.parts[f"env {name}"] = hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
 
     @property

@@ -218,6 +218,7 @@ def remembered(
     env: Mapping[str, str],
     modules: Iterable[str],
     also_sent: Iterable[str],
+    environments: Sequence[Mapping[str, str] | None],
 ) -> Remembered | None:
     """Return the kept values of a job; None, after a warning, where its calls have no digest.
 
@@ -228,6 +229,7 @@ def remembered(
         env: the environment variables of the tasks.
         modules: the names of the modules of the option ``modules=``.
         also_sent: the names of the modules that earlier jobs have sent.
+        environments: the environment variables of all workers that the tasks may run on.
     """
     function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
     name = function_name(function)
@@ -248,7 +250,7 @@ def remembered(
         versions=versions_where_tasks_run(backend),
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
         also_sent=also_sent,
-        environment=backend.environment,
+        environments=environments,
         initializer=first.initializer[:2] if first is not None and first.initializer else None,
     )
     try:

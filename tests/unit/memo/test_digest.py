@@ -129,7 +129,7 @@ def test_the_environment_counts_where_code_may_read_it(text, tmp_path, monkeypat
         monkeypatch.setenv("SSH_TTY", value)
         found.append(digest(tmp_path))
     assert changed(*found) == ["env MODE_OF_TEST"]
-    there = [digest(tmp_path, environment={"MODE_OF_TEST": each}) for each in "34"]
+    there = [digest(tmp_path, environments=[{}, {"MODE_OF_TEST": each}]) for each in "34"]
     assert changed(*there) == ["env MODE_OF_TEST"]
 
 
