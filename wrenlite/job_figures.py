@@ -6,8 +6,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from wrenlite.advice.judging import Judged, advise
-from wrenlite.advice.on_machine import Machine
 from wrenlite.cost import Prices
 from wrenlite.errors import OutOfMemory
 from wrenlite.memory import memory_bytes
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from wrenlite.advice.on_machine import Machine
     from wrenlite.advice.value import Advice
     from wrenlite.job import Job
     from wrenlite.job_values import JobValues
@@ -77,6 +76,8 @@ class JobFigures:
         Raises:
             ConfigError: no batch has ended on a worker.
         """
+        from wrenlite.advice.judging import Judged, advise  # only now, so that maps begin sooner
+
         table = self._tasks
         failed = [task for task in table.failed if table.outcomes[task] is not CANCELLED]
         judged = Judged(
@@ -124,6 +125,7 @@ class JobFigures:
 
 def this_machine() -> Machine:
     """Return what local workers share."""
+    from wrenlite.advice.on_machine import Machine
     from wrenlite.backends.local import cpu_count
 
     return Machine(cpu_count(), memory_bytes())

@@ -9,7 +9,6 @@ import multiprocessing
 import operator
 import os
 import queue
-import re
 import threading
 import time
 import weakref
@@ -372,14 +371,6 @@ class TestLambdaPool:
 
 def _files(folder):
     return [path for path in Path(folder).rglob("*") if path.is_file()]
-
-
-def test_the_snippet_of_the_page_runs(script):
-    page = Path(__file__).parents[2] / "docs" / "coming-from-multiprocessing.md"
-    [snippet] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    ended = script(snippet)
-    shown = "[0, 1, 8, 27, 64]\n[1, 1, 2, 6, 24]\n1000\n"
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, shown, "")
 
 
 class Large:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import resource
 import sys
+from typing import TYPE_CHECKING
 
 from wrenlite.protocol import Outcome
+
+if TYPE_CHECKING:
+    import resource
 
 LONG_S = 0.01
 """Seconds from which a task is measured by itself. That takes 0.3 % of them at most."""
@@ -43,7 +46,7 @@ def own_peak_bytes(inherited_bytes: int = 0) -> int:
     with contextlib.suppress(OSError, ValueError), io.FileIO("/proc/self/status") as status:
         begin = (fields := status.read()).index(b"VmHWM:") + len(b"VmHWM:")
         return int(fields[begin : fields.index(b"kB", begin)]) * 1024
-    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
+    return _maximum("RUSAGE_SELF", inherited_bytes)
 
 
 class PeakMemory:
@@ -98,7 +101,16 @@ class PeakMemory:
 
 def _children_bytes() -> int:
     """Return the most memory that one of the processes has held which have ended and were waited for."""
-    return peak_bytes(resource.getrusage(resource.RUSAGE_CHILDREN), 0)
+    return _maximum("RUSAGE_CHILDREN", 0)
+
+
+def _maximum(whose: str, inherited_bytes: int) -> int:
+    """Return ``peak_bytes`` of the usage of this process, or of its children."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0
+    return peak_bytes(resource.getrusage(getattr(resource, whose)), inherited_bytes)
 
 
 def _reset() -> bool:
