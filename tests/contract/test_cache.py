@@ -113,14 +113,15 @@ def test_values_of_a_map_reduce_are_kept_and_changed_ones_are_computed_again(exe
     def add(values):
         return sum(int(value.sum()) for value in values)
 
-    assert executor.map_reduce(array, range(4), add, args=(runs.path,), cache=True).result() == 30_000
+    first = executor.map_reduce(array, range(4), add, args=(runs.path,), cache=True)
+    assert first.result() == 30_000
     again = executor.map_reduce(array, range(4), add, args=(runs.path,), cache=True)
     assert again.result() == 30_000
     assert again.job.cached == 4
     assert runs() == Counter("0123")
     job = executor.map(array, range(4), args=(runs.path,), cache=True)
     assert job.cached == 4
-    for change in _values_in(executor, cache):
+    for change in _values_of(first.job, executor, cache):
         change()
     assert [int(value[0]) for value in job.results()] == [0, 1, 2, 3]
     assert sum(runs().values()) == 6, "one was changed, one is gone"
@@ -130,15 +131,15 @@ def test_values_of_a_map_reduce_are_kept_and_changed_ones_are_computed_again(exe
     assert sum(runs().values()) == 6
 
 
-def _values_in(executor, cache):
-    """Return what changes one large value, and what deletes another one: in the bucket, or in a file."""
+def _values_of(job, executor, cache):
+    """Return what changes one large value of a job, and what deletes another one: in the bucket, or in a file."""
     store = executor.backend.store
     if executor.backend.own_store:
         first, second, *_ = sorted((cache / "values").glob("*/*"))
         blob = bytearray(first.read_bytes())
         blob[-9] ^= 1
         return lambda: first.write_bytes(blob), second.unlink
-    first, second, *_ = (entry.key for entry in store.list("results/") if entry.size > 40_000)
+    first, second, *_ = (entry.key for entry in store.list(f"results/{job.id}/") if entry.size > 40_000)
     return lambda: store.put(first, store.get(second)), lambda: store.delete([second])
 
 
