@@ -132,7 +132,7 @@ def test_values_of_a_map_reduce_are_kept_and_changed_ones_are_computed_again(exe
 
 
 def _values_of(job, executor, cache):
-    """Return what changes one large value of a job, and what deletes another one: in the bucket, or in a file."""
+    """Return what changes one large value of a job, and what deletes another one, where they are stored."""
     store = executor.backend.store
     if executor.backend.own_store:
         first, second, *_ = sorted((cache / "values").glob("*/*"))
