@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from wrenlite.errors import ConfigError
 
@@ -28,8 +27,10 @@ def is_seconds(value: object) -> TypeGuard[float]:
     """Return whether a value is a number of seconds, infinitely many among them."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
-    number: Any = value
-    return bool(abs(number) <= sys.float_info.max or abs(number) == math.inf)  # no NaN, nor 10**400
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:  # 10**400, for example
+        return False
 
 
 def check_timeout(timeout: object) -> None:

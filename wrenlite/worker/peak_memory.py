@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from typing import TYPE_CHECKING
 
 from wrenlite.protocol import Outcome
 
-if TYPE_CHECKING:
+try:
     import resource
+except ImportError:  # on Windows
+    _HAS_USAGE = False
+else:
+    _HAS_USAGE = True
 
 LONG_S = 0.01
 """Seconds from which a task is measured by itself. That takes 0.3 % of them at most."""
@@ -106,11 +109,7 @@ def _children_bytes() -> int:
 
 def _maximum(whose: str, inherited_bytes: int) -> int:
     """Return ``peak_bytes`` of the usage of this process, or of its children."""
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return 0
-    return peak_bytes(resource.getrusage(getattr(resource, whose)), inherited_bytes)
+    return peak_bytes(resource.getrusage(getattr(resource, whose)), inherited_bytes) if _HAS_USAGE else 0
 
 
 def _reset() -> bool:
