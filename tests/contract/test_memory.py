@@ -7,6 +7,7 @@ import time
 import pytest
 
 import wrenlite
+from wrenlite.durable.records import find_job
 
 MB = 2**20
 
@@ -75,9 +76,9 @@ def test_a_process_that_a_task_has_waited_for_counts_if_it_held_more(pool):
 def test_the_journal_keeps_what_was_held(pool, tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path))
     with wrenlite.Executor.local(1) as executor:
-        executor.map(hold, [40, 1], chunksize=2).results()
-        executor.map(hold, [40], chunksize=1).results()
-    alone, together = wrenlite.jobs()
+        jobs = executor.map(hold, [40, 1], chunksize=2), executor.map(hold, [40], chunksize=1)
+        assert all(map(wrenlite.Job.wait, jobs))
+    together, alone = map(find_job, [job.id for job in jobs])
     assert alone.peak_bytes > 40 * MB
     (text,) = {event.text for event in together.events() if event.kind == "received"}
     assert text.startswith("held at most ")

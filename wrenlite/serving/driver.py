@@ -166,7 +166,7 @@ class Here:
         self._driver = Driver(Config(backend="aws"), address)
         times = Times(*json.loads(environ.get(TIMES_VARIABLE, "[]")))
         self.starts = Starts(self._driver.store, published, times)
-        self._queue = Queue(self._driver.store, published.at_once)
+        self._queue = Queue(self._driver.store, published.at_once, self._runs)
         self._environ = environ
         index = find_index(sys.path)
         archives = (
@@ -316,12 +316,16 @@ class Here:
         self._queue.leave(record)
         self._wake()
 
+    def _runs(self, start: str) -> bool:
+        """Return whether a driver runs a start."""
+        lease = self.starts.lease(start)
+        return lease is not None and time.time() < lease.lost
+
     def _wake(self) -> None:
         """Have each start begun, or taken up again, that may run and that no driver runs."""
         for waiting in self._queue.first():
             start = waiting.start
-            lease = self.starts.lease(start)
-            if lease is not None and time.time() < lease.lost:
+            if self._runs(start):
                 continue
             try:
                 self._go_on_elsewhere(start)

@@ -7,10 +7,14 @@
 The first ones of the list run, and the others wait without a driver. A driver whose start is over deletes its
 object, and has the next ones begun. So what comes while all places are taken waits in the store, and not in
 drivers that hold places which their own tasks need.
+
+Two events may be listed in another order than they came in. Then a start that runs is behind one that comes
+later, which has to wait for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,6 +22,8 @@ from wrenlite.serving.starts import PREFIX, Record
 from wrenlite.storage.base import Store
 
 _PREFIX = f"{PREFIX}/queue/"
+_BEHIND = 8
+"""How many starts behind the first ones are asked whether they run: those that came within one moment."""
 
 
 class Waiting(NamedTuple):
@@ -32,15 +38,17 @@ class Waiting(NamedTuple):
 class Queue:
     """The starts of all published jobs of a deployment that are not over."""
 
-    def __init__(self, store: Store, at_once: int) -> None:
+    def __init__(self, store: Store, at_once: int, runs: Callable[[str], bool]) -> None:
         """Create it. This reads nothing yet.
 
         Args:
             store: of the deployment.
             at_once: how many starts may run at once, of whichever job; 0: any number, and there is no queue.
+            runs: says whether a start of this id runs.
         """
         self._store = store
         self._at_once = at_once
+        self._runs = runs
 
     def first(self) -> list[Waiting]:
         """Return the starts that may run, the oldest first.
@@ -48,8 +56,18 @@ class Queue:
         Raises:
             StoreError: the store cannot be read.
         """
-        entries = islice(self._store.list(_PREFIX), self._at_once) if self._at_once else ()
-        return [Waiting(entry.key, entry.key.removeprefix(_PREFIX).partition("-")[2]) for entry in entries]
+        if not self._at_once:
+            return []
+        keys = [entry.key for entry in islice(self._store.list(_PREFIX), self._at_once + _BEHIND)]
+        waiting = [Waiting(key, key.removeprefix(_PREFIX).partition("-")[2]) for key in keys]
+        front, behind = waiting[: self._at_once], waiting[self._at_once :]
+        taken = sum(self._runs(each.start) for each in behind)
+        if not taken:
+            return front
+        running = {each.start for each in front if self._runs(each.start)}
+        free = max(0, self._at_once - taken - len(running))
+        begin = [each.start for each in front if each.start not in running][:free]
+        return [each for each in front if each.start in running or each.start in begin]
 
     def enter(self, record: Record) -> bool:
         """Take a place in the list, unless the start has one. Return whether it may run.

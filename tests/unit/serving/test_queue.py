@@ -8,8 +8,14 @@ from wrenlite.storage.local import LocalStore
 
 
 @pytest.fixture
-def queue(tmp_path):
-    return Queue(LocalStore(tmp_path), 2)
+def running():
+    """The ids of the starts that run."""
+    return set()
+
+
+@pytest.fixture
+def queue(tmp_path, running):
+    return Queue(LocalStore(tmp_path), 2, running.__contains__)
 
 
 def ids(queue):
@@ -31,8 +37,20 @@ def test_the_oldest_run_and_the_others_follow(queue):
     assert queue.enter(third)
 
 
-def test_published_jobs_of_a_deployment_share_the_list(queue, tmp_path):
-    other = Queue(LocalStore(tmp_path), 1)
+def test_one_that_comes_later_with_an_earlier_time_waits_for_those_that_run(queue, running):
+    first, second, earlier = start(1, 10.0), start(2, 11.0), start(3, 9.0)
+    running |= {each.id for each in (first, second) if queue.enter(each)}
+    assert len(running) == 2
+    assert not queue.enter(earlier)
+    assert ids(queue) == [first.id], "the one that is among the first, and runs already"
+    queue.leave(first)
+    running.discard(first.id)
+    assert ids(queue) == [earlier.id, second.id]
+    assert queue.enter(earlier)
+
+
+def test_published_jobs_of_a_deployment_share_the_list(queue, tmp_path, running):
+    other = Queue(LocalStore(tmp_path), 1, running.__contains__)
     assert queue.enter(start(1, 1.0))
     assert not other.enter(start(2, 2.0)), "it lets one run, whichever it is"
     assert queue.enter(start(2, 2.0))
@@ -42,7 +60,7 @@ def test_published_jobs_of_a_deployment_share_the_list(queue, tmp_path):
 
 def test_without_a_limit_nothing_is_written(tmp_path):
     store = LocalStore(tmp_path)
-    queue = Queue(store, 0)
+    queue = Queue(store, 0, {}.__contains__)
     assert queue.enter(start(1, 1.0))
     assert queue.first() == []
     queue.leave(start(1, 1.0))
