@@ -93,6 +93,14 @@ def shared_path(_shared):
     return Path(tempfile.mkdtemp(dir=_shared))
 
 
+@pytest.fixture
+def runs(shared_path):
+    """A counter of the runs of each task. Tasks write to the file ``runs.path``."""
+    from tests.aws.tasks import Runs
+
+    return Runs(shared_path / "runs")
+
+
 @pytest.fixture(scope="session")
 def _bed(_shared):
     from tests.aws.bed.remote import RemoteBed

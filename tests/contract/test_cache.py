@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
 from wrenlite.errors import ConfigError, IntegrityError
 from wrenlite.memo import remembered
 
@@ -40,11 +39,6 @@ def executor(request):
     made = makers[request.param]()
     yield made
     made.shutdown(cancel_futures=True)  # a task of a test that failed may never end
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 class Point:

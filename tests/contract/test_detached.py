@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs, longest_request
+from tests.aws.tasks import longest_request
 from wrenlite.backends.aws import errors
 from wrenlite.durable import attach, folder
 from wrenlite.durable.folder import KEPT_S, Folder, find
@@ -65,11 +65,6 @@ def kept_here(request):
     else:
         with wrenlite.Executor.local(2, progress=False) as made:
             yield made
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 def keeper_of(job):

@@ -8,7 +8,6 @@ from concurrent.futures import CancelledError
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
 from wrenlite import Retry
 from wrenlite.durable.records import find_job
 
@@ -16,11 +15,6 @@ from wrenlite.durable.records import find_job
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 class Busy(ConnectionError):

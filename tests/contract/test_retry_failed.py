@@ -13,18 +13,12 @@ import numpy as np
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
 from wrenlite.durable.records import find_job
 
 
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 @pytest.fixture(

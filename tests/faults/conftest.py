@@ -9,7 +9,6 @@ import botocore.session
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.connect import connect
 from wrenlite.backends.aws.lost_reply import ReplyTimeouts
@@ -53,12 +52,6 @@ def connected(bed):
 @pytest.fixture
 def aws(connected):
     return connected()
-
-
-@pytest.fixture
-def runs(shared_path):
-    """A counter of the runs of each task. Tasks write to the file ``runs.path``."""
-    return Runs(shared_path / "runs")
 
 
 @pytest.fixture

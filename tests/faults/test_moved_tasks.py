@@ -7,7 +7,6 @@ import time
 import pytest
 
 import wrenlite
-from tests.aws.tasks import Runs
 from wrenlite import Executor, Retry
 from wrenlite.durable.records import find_job
 
@@ -15,11 +14,6 @@ from wrenlite.durable.records import find_job
 @pytest.fixture(autouse=True)
 def journal(tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 @pytest.fixture

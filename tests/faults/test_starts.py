@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.aws.published import TIMES, PublishedJob
-from tests.aws.tasks import Runs, wait_until
+from tests.aws.tasks import wait_until
 from wrenlite.serving.publication import Every, Http, Objects
 
 pytestmark = pytest.mark.e2e
@@ -31,11 +31,6 @@ def publish(driven, bed):
     yield make
     for job in made:
         job.remove()
-
-
-@pytest.fixture
-def runs(shared_path):
-    return Runs(shared_path / "runs")
 
 
 def squares(runs, count=10, before=0.0, seconds=0.0, after=0.0, items=None):

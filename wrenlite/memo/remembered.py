@@ -54,7 +54,7 @@ class Remembered:
         self.keeper: Keeper | None = None
         """Keeps the values of the job; None: before ``find``, or where the index cannot be used."""
         self._cache = cache
-        function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
+        function = _mapped(call)
         self._name, self._label = function_name(function), label(function)
         self._compute = digest
         self._digest = digest()
@@ -231,7 +231,7 @@ def remembered(
         also_sent: the names of the modules that earlier jobs have sent.
         environments: the environment variables of all workers that the tasks may run on.
     """
-    function = call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
+    function = _mapped(call)
     name = function_name(function)
     first = backend.class_table
     if first is not None and not is_as_sent(first):
@@ -258,6 +258,11 @@ def remembered(
     except NotDigestible as error:
         warn(f"cache=True: the values of {name} are not kept: {error}")
         return None
+
+
+def _mapped(call: Call) -> Callable[..., Any]:
+    """Return the function whose values are kept: of a map and a reduction, that of the map."""
+    return call.function.mapper if isinstance(call.function, MapThenReduce) else call.function
 
 
 def label(function: Callable[..., Any]) -> str:
